@@ -1,0 +1,96 @@
+/*
+ * The index of a sealed segment (`.idx`): hash, Bloom filter and key order over
+ * the newest version of each key in it. Derived data: whoever finds it missing
+ * or wrong builds it again from the segment.
+ *
+ * The file is a sequence of 4096-byte pages. Each page is 63 lines of 64 bytes
+ * of payload and a last line holding a checksum u64 (XXH3-64 over the payload
+ * and the rest of that line, seeded with salt ^ page number), then zeros. The
+ * checksum of a page is verified when this process first touches the page.
+ *
+ *   page 0        header: see index.c
+ *   hash pages    buckets of one line: ten slots of a fingerprint u16 and an
+ *                 offset u32 (0: empty), and an overflow mark: a key that does
+ *                 not fit its bucket goes into the next that has room
+ *   bloom pages   blocks of one line (bloom.h)
+ *   order pages   record offsets u32 in ascending key order, 1008 a page
+ *   fence pages   for every 64th entry of the order, 16 bytes of its key behind
+ *                 the prefix that all keys of the segment share, zero-padded:
+ *                 a weak order that narrows a seek before records are touched
+ *
+ * VALID: the header's page is, it names this segment (number, salt, length,
+ * digest), and its section sizes add up to the file's size. Offsets read from
+ * it are bounds-checked, and the record found is compared with the key asked
+ * for, so a wrong index can cost time, never a wrong row; a page that fails
+ * its checksum is KV_CORRUPT, so a damaged one cannot hide a key.
+ */
+#ifndef KV_INDEX_H
+#define KV_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "place.h"
+#include "segment_info.h"
+#include "slice.h"
+#include "status.h"
+
+/* One entry, as the builder wants it: in ascending key order, newest version only. */
+struct kv_index_item {
+    uint64_t hash; /* kv_hash(key, place->hash_seed) */
+    uint32_t offset_bytes;
+};
+
+struct kv_index;
+
+/*
+ * Write the index of the segment that `info` describes: unique temporary
+ * file, fsync, rename over `segment_N.idx`. `data` is the segment's bytes from
+ * offset 0 to info->end_bytes: keys for the fences are read from it.
+ * On a read-only place the file is an unlinked temporary one, and `*out`
+ * (required there, else optional) is the opened index.
+ * Any failure leaves no file behind.
+ */
+enum kv_status kv_index_build(const struct kv_place *place, const struct kv_segment_info *info,
+                              struct kv_slice data, const struct kv_index_item *items,
+                              size_t item_count, struct kv_index **out) KV_WARN_UNUSED;
+
+/*
+ * Map the index of the segment that `info` describes. KV_NOTFOUND: there is
+ * none. KV_MISMATCH: it belongs to other data. KV_CORRUPT: its header is bad.
+ */
+enum kv_status kv_index_open(const struct kv_place *place, const struct kv_segment_info *info,
+                             struct kv_index **out) KV_WARN_UNUSED;
+void kv_index_free(struct kv_index *index);
+
+uint64_t kv_index_entry_count(const struct kv_index *index);
+uint64_t kv_index_size_bytes(const struct kv_index *index);
+
+/* Fetch the filter's cache line for `hash` ahead of kv_index_may_contain. */
+void kv_index_prefetch(const struct kv_index *index, uint64_t hash);
+
+/* Ask the filter. `*out` false: no entry has this hash. KV_CORRUPT: its page is damaged. */
+enum kv_status kv_index_may_contain(struct kv_index *index, uint64_t hash, bool *out) KV_WARN_UNUSED;
+
+/*
+ * Walk the offsets whose fingerprint fits `hash`. Start with a zeroed probe.
+ * KV_OK: `*offset_bytes` is a candidate (compare the record's key). KV_DONE.
+ */
+struct kv_index_probe {
+    uint64_t step;
+};
+enum kv_status kv_index_probe(struct kv_index *index, uint64_t hash, struct kv_index_probe *probe,
+                              uint32_t *offset_bytes) KV_WARN_UNUSED;
+
+/* The offset of entry `position` (0 … entry_count-1) in key order. */
+enum kv_status kv_index_at(struct kv_index *index, uint64_t position,
+                           uint32_t *offset_bytes) KV_WARN_UNUSED;
+
+/*
+ * By the fences alone: entries before `*low` have keys < `key`, entries from
+ * `*high` on have keys > `key`. 0 <= *low <= *high <= entry_count.
+ */
+enum kv_status kv_index_narrow(struct kv_index *index, struct kv_slice key, uint64_t *low,
+                               uint64_t *high) KV_WARN_UNUSED;
+
+#endif

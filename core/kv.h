@@ -1,0 +1,301 @@
+/*
+ * kv.h - sqlite-kv's engine for C programs: an ordered map from key bytes to
+ * row bytes in a directory of append-only segments.
+ *
+ * A store is shared by all threads of a process: opening its directory twice
+ * gives the same object. One transaction writes at a time; any number of
+ * snapshots read, and never wait for it. Keys have 1 … 65,535 bytes and
+ * compare by memcmp; rows have 0 … 1,000,000,000 bytes.
+ *
+ * Failures: every function that returns enum kv_status leaves a message in
+ * kv_message(). Any of them may return KV_NOMEM, KV_IOERR and KV_CORRUPT;
+ * others are named where they occur. A failed call changes nothing, unless
+ * its comment says otherwise.
+ *
+ * A handle (transaction, snapshot, iterator) is used by one thread at a time.
+ */
+#ifndef KV_H
+#define KV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "iter.h"
+#include "slice.h"
+#include "status.h"
+
+struct kv_io;
+struct kv_store;
+struct kv_txn;
+struct kv_snapshot;
+struct kv_scan;
+
+#define KV_VERSION "0.1.0"
+
+/* ---- Settings */
+
+enum kv_synchronous {
+    KV_SYNC_OFF,    /* on disk when a log is sealed, and about every 64 MB */
+    KV_SYNC_NORMAL, /* at most a second after the commit */
+    KV_SYNC_FULL,   /* when the commit returns */
+};
+
+/* How a user of a store wants it treated. They belong to the user, not to the store. */
+struct kv_settings {
+    enum kv_synchronous synchronous;
+    uint64_t segment_bytes;     /* the active log is sealed there; 64 KiB … 1 GiB */
+    uint64_t max_segment_bytes; /* largest output of a merge; 64 KiB … 4 GiB */
+    unsigned fanout;            /* runs in a tier that trigger a merge; 2 … 32 */
+    unsigned tiers;             /* 1 … 8 */
+    double garbage_ratio;       /* dead share that triggers a rewrite; 0.05 … 0.95 */
+    bool auto_compact;
+    unsigned busy_timeout_ms;   /* how long to wait for another writer; 0: not at all */
+    bool (*interrupted)(void *context); /* asked now and then by long work; NULL: never stop */
+    void *interrupted_context;
+};
+
+/* full, 64 MB, 256 MB, 4, 8, 0.35, auto_compact on, no waiting. */
+struct kv_settings kv_settings_default(void);
+
+/* KV_INVALID: a value is outside its limits; the message names it and them. */
+enum kv_status kv_settings_check(const struct kv_settings *settings) KV_WARN_UNUSED;
+
+/* ---- Opening */
+
+enum kv_open_mode {
+    KV_OPEN_EXISTING,  /* KV_NOTFOUND if there is no store */
+    KV_OPEN_OR_CREATE,
+    KV_OPEN_NEW,       /* KV_EXISTS unless the store there has never had a transaction and nobody has it open */
+};
+
+struct kv_open_options {
+    enum kv_open_mode mode;
+    bool readonly;              /* never create, change or remove anything there */
+    bool temporary;             /* remove the directory at the last close */
+    unsigned file_mode;         /* permission bits of new files; 0: 0600. The directory gets x where these have r */
+    const uint8_t *uuid;        /* 16 bytes: KV_MISMATCH for any other store; NULL: any */
+    struct kv_slice schema;     /* opaque; recorded in a new store, see kv_store_schema */
+    struct kv_settings settings; /* used where a call is given none; the first opener's count */
+    struct kv_io *io;           /* NULL: the real system */
+};
+
+struct kv_open_options kv_open_options_default(void);
+
+/*
+ * Open the store in directory `path`; missing parent directories are created
+ * with it. Recovers after a crash: every committed transaction is there, none in part.
+ *
+ * KV_BUSY: another process has it open. KV_CORRUPT, KV_NEWER: nothing was
+ * changed. KV_INVALID: `path` is no directory, or holds files that are no store's.
+ */
+enum kv_status kv_store_open(const char *path, const struct kv_open_options *options,
+                             struct kv_store **out) KV_WARN_UNUSED;
+
+/*
+ * Give the store back; NULL is fine. The last user's close makes everything
+ * durable and marks a clean end. Its transactions, snapshots and scans are
+ * gone by then. Returns what went wrong; the store is closed all the same.
+ */
+enum kv_status kv_store_close(struct kv_store *store);
+
+const char *kv_store_path(const struct kv_store *store);
+const uint8_t *kv_store_uuid(const struct kv_store *store);        /* 16 bytes */
+struct kv_slice kv_store_schema(const struct kv_store *store);     /* valid while open */
+bool kv_store_readonly(const struct kv_store *store);
+
+/* ---- Simple verbs: each its own transaction or snapshot */
+
+/* Insert or replace. KV_BUSY, KV_TOOBIG, KV_FULL, KV_READONLY, KV_INVALID (empty key). */
+enum kv_status kv_put(struct kv_store *store, struct kv_slice key,
+                      struct kv_slice row) KV_WARN_UNUSED;
+
+/* Deleting a key that is not there is no error. */
+enum kv_status kv_delete(struct kv_store *store, struct kv_slice key) KV_WARN_UNUSED;
+
+/* Copy a row to `*row`, to be freed with free(). KV_DONE: no such key (`*row` NULL). */
+enum kv_status kv_get(struct kv_store *store, struct kv_slice key, void **row,
+                      size_t *row_size) KV_WARN_UNUSED;
+
+/* ---- Write transactions */
+
+/*
+ * Start one: waits for another writer up to settings->busy_timeout_ms (KV_BUSY).
+ * `settings` NULL: the store's; else it must stay valid until the end of the
+ * transaction. KV_READONLY; KV_IOERR also when an earlier failure has left
+ * the store refusing writes.
+ */
+enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *settings,
+                            struct kv_txn **out) KV_WARN_UNUSED;
+
+/*
+ * Key and row are copied. KV_TOOBIG: a limit of the key, the row or the
+ * transaction (the message says which); KV_FULL: disk full. The transaction
+ * stays usable: the failed write is not part of it.
+ */
+enum kv_status kv_txn_put(struct kv_txn *txn, struct kv_slice key,
+                          struct kv_slice row) KV_WARN_UNUSED;
+enum kv_status kv_txn_delete(struct kv_txn *txn, struct kv_slice key) KV_WARN_UNUSED;
+
+/*
+ * Look up what the next transaction would see: own writes, then the newest
+ * committed state. `*out` (NULL allowed: mere existence) is valid until the next call on `txn`.
+ * KV_DONE: no such key.
+ */
+enum kv_status kv_txn_get(struct kv_txn *txn, struct kv_slice key,
+                          struct kv_entry *out) KV_WARN_UNUSED;
+
+/* A position to come back to. Plain data: copy it, forget it. */
+struct kv_savepoint {
+    uint64_t record_count;
+    uint64_t size_bytes;
+    uint64_t digest;
+};
+
+/* O(1). */
+struct kv_savepoint kv_txn_savepoint(const struct kv_txn *txn);
+
+/* Undo what was written since; later savepoints become invalid. Cannot fail. */
+void kv_txn_rollback_to(struct kv_txn *txn, struct kv_savepoint savepoint);
+
+uint64_t kv_txn_record_count(const struct kv_txn *txn);
+
+/*
+ * First half of a commit: write, and make durable as `synchronous` says.
+ * Everything that can fail happens here. After a failure nothing of the
+ * transaction is committed, unless the message says that the outcome is unknown until the next opening; only
+ * abort remains. After success: publish or abort (which writes and syncs); or
+ * a further put or delete, which first takes the commit back.
+ */
+enum kv_status kv_txn_prepare(struct kv_txn *txn) KV_WARN_UNUSED;
+
+/*
+ * Second half: show it to everyone; frees `txn`. Cannot fail. May seal the log
+ * and merge, whose failures are kept for the next kv_txn_begin.
+ */
+void kv_txn_publish(struct kv_txn *txn);
+
+/* Forget the transaction; frees `txn`. NULL is fine. */
+void kv_txn_abort(struct kv_txn *txn);
+
+/* prepare, then publish, or abort if that fails. Frees `txn` in any case. */
+enum kv_status kv_txn_commit(struct kv_txn *txn) KV_WARN_UNUSED;
+
+/* ---- Snapshots */
+
+/*
+ * A reusable place for snapshots. Holds nothing until acquired. Make one for
+ * each thread that reads often: acquiring again costs no lock and no system
+ * call unless the store's files have changed since.
+ */
+enum kv_status kv_snapshot_new(struct kv_store *store, struct kv_snapshot **out) KV_WARN_UNUSED;
+void kv_snapshot_free(struct kv_snapshot *snapshot); /* released first if need be; NULL is fine */
+
+/*
+ * Hold the newest committed state until released. It never changes meanwhile.
+ * Not while it is acquired already.
+ */
+enum kv_status kv_snapshot_acquire(struct kv_snapshot *snapshot) KV_WARN_UNUSED;
+void kv_snapshot_release(struct kv_snapshot *snapshot);
+
+/* The seq of the last transaction that an acquired snapshot shows; 0: none. */
+uint64_t kv_snapshot_seq(const struct kv_snapshot *snapshot);
+
+/* The seq of the last committed transaction now. */
+uint64_t kv_store_seq(struct kv_store *store);
+
+/*
+ * Look a key up in an acquired snapshot and, if `txn` is given, in its writes
+ * so far first. KV_DONE: no such key. `*out` is valid until the snapshot is released; with
+ * out->own set, only until the next call on `txn`.
+ */
+enum kv_status kv_snapshot_get(struct kv_snapshot *snapshot, struct kv_txn *txn,
+                               struct kv_slice key, struct kv_entry *out) KV_WARN_UNUSED;
+
+/* ---- Scans */
+
+struct kv_range {
+    bool has_lower, has_upper;
+    bool lower_open, upper_open; /* the bound itself is excluded */
+    struct kv_slice lower, upper;
+    bool descending;
+};
+
+/*
+ * Scan a range of an acquired snapshot and, if `txn` is given, of its writes
+ * made before this call. The snapshot stays acquired until the scan is closed;
+ * the transaction may end earlier. The range's keys are copied.
+ */
+enum kv_status kv_scan_open(struct kv_snapshot *snapshot, struct kv_txn *txn,
+                            const struct kv_range *range, struct kv_scan **out) KV_WARN_UNUSED;
+
+/*
+ * The next row. `*out` is valid until the next call on the scan, whatever
+ * becomes of the transaction. KV_DONE: no more. KV_ABORTED: the transaction
+ * whose writes it shows has been rolled back below the scan's opening.
+ */
+enum kv_status kv_scan_next(struct kv_scan *scan, struct kv_entry *out) KV_WARN_UNUSED;
+void kv_scan_close(struct kv_scan *scan); /* NULL is fine */
+
+/* ---- Maintenance */
+
+/*
+ * Seal the active log and merge everything into one run without dead records.
+ * `settings` NULL: the store's. `*freed_bytes` (may be NULL): how much smaller
+ * the directory is, never below 0. Readers and, but for a moment, writers go on.
+ * KV_BUSY: a writer or another merge; KV_INTERRUPTED: stopped, the store consistent.
+ */
+enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *settings,
+                          uint64_t *freed_bytes) KV_WARN_UNUSED;
+
+/* Make every committed transaction durable. `*seq` (may be NULL): the last durable one. */
+enum kv_status kv_sync(struct kv_store *store, uint64_t *seq) KV_WARN_UNUSED;
+
+/*
+ * Delete a store's own files, and its directory if that is then empty. Touches
+ * no other file. KV_BUSY: somebody has it open; KV_NOTFOUND: no store there. `io` NULL: the real system.
+ */
+enum kv_status kv_destroy(const char *path, struct kv_io *io) KV_WARN_UNUSED;
+
+struct kv_stats {
+    uint64_t keys;            /* an estimate unless `exact` */
+    bool exact;
+    uint64_t records, tombstones;
+    uint64_t segments, runs;  /* the active log included in `segments` */
+    uint64_t last_seq, durable_seq;
+    uint64_t live_bytes, dead_bytes; /* of records; estimates */
+    uint64_t data_bytes;      /* data files; preallocated space of the log is not counted */
+    uint64_t index_bytes;
+    uint64_t disk_bytes;      /* all files */
+    uint64_t memory_bytes;    /* anonymous memory of memtables and the like */
+    double write_amplification; /* bytes written to data files / bytes of records committed */
+    double space_amplification; /* data_bytes / live_bytes; 0 if there is none */
+    uint64_t compactions;
+    uint64_t compactions_since_open, seals_since_open, syncs_since_open;
+    uint64_t commits_since_open, gets_since_open;
+    uint64_t indexes_rebuilt_since_open;
+    uint64_t generation;
+};
+
+enum kv_status kv_store_stats(struct kv_store *store, struct kv_stats *out) KV_WARN_UNUSED;
+
+enum kv_segment_state { KV_SEGMENT_ACTIVE, KV_SEGMENT_SEALED, KV_SEGMENT_MERGING };
+
+/* One segment, as reported: newest run first, the active log at the head. */
+struct kv_segment_report {
+    uint64_t number;
+    unsigned tier, run;
+    enum kv_segment_state state;
+    uint64_t file_bytes, records, tombstones, live_bytes, dead_bytes;
+    struct kv_slice min_key, max_key; /* empty for none */
+    uint64_t min_seq, max_seq, min_time_ms, max_time_ms; /* 0 for none */
+    const char *reason; /* why the policy leaves it, or what it will do */
+};
+
+/* Call `each` for every segment; reports are valid during the call only. Failures of `each` end it. */
+enum kv_status kv_store_segments(struct kv_store *store, const struct kv_settings *settings,
+                                 enum kv_status (*each)(void *context,
+                                                        const struct kv_segment_report *report),
+                                 void *context) KV_WARN_UNUSED;
+
+#endif

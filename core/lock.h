@@ -1,0 +1,73 @@
+/*
+ * LOCK: lock bytes, and one mapped page of state shared by the processes that
+ * have the store open.
+ *
+ * The page is bytes 0 … 4095 of the file; lock bytes lie behind it, at
+ * 4096 + enum kv_lock_byte, and need not exist. Locks are OFD locks: they
+ * belong to this open file, survive other descriptors' closing, and the kernel
+ * frees them when the process dies. Within a process, threads exclude each
+ * other by other means first.
+ *
+ * Order of taking, never waiting for an earlier one while holding a later:
+ * OPEN, ATTACHED / ATTACHED_RO, WRITER, COMPACTOR, MANIFEST, SYNC.
+ */
+#ifndef KV_LOCK_H
+#define KV_LOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io.h"
+
+enum kv_lock_byte {
+    KV_LOCK_OPEN,        /* attaching and detaching */
+    KV_LOCK_ATTACHED,    /* shared: has the store open; exclusive: alone with it */
+    KV_LOCK_ATTACHED_RO, /* shared: has it open read-only */
+    KV_LOCK_WRITER,      /* a write transaction */
+    KV_LOCK_COMPACTOR,   /* a merge */
+    KV_LOCK_MANIFEST,    /* read, modify, replace MANIFEST */
+    KV_LOCK_SYNC,        /* around each fdatasync of the active log */
+};
+
+enum { KV_PAGE_BYTES = 4096 };
+
+/* The mapped page. Words mean nothing until whoever attaches alone has reset them. */
+struct kv_page {
+    _Atomic uint64_t incarnation;   /* 0: being reset; random otherwise */
+    _Atomic uint64_t committed_lsn;
+    _Atomic uint64_t durable_lsn;
+    _Atomic uint64_t generation;    /* of the newest manifest that is durable; only raised */
+    _Atomic uint32_t writer_busy;   /* set while WRITER is held */
+    _Atomic uint32_t syncing;       /* set while SYNC is held around a sync */
+    _Atomic uint32_t refuse_writes; /* a sync failed: nothing may be committed */
+};
+
+struct kv_lock;
+
+/*
+ * Open LOCK in `dir`, creating it unless `readonly`. A read-only lock without
+ * a LOCK file, or that may not be mapped writable, has a private page. No byte is locked yet.
+ */
+enum kv_status kv_lock_open(struct kv_io *io, struct kv_dir *dir, unsigned file_mode, bool readonly,
+                            struct kv_lock **out) KV_WARN_UNUSED;
+
+/* Release every byte and close. NULL is fine. */
+void kv_lock_close(struct kv_lock *lock);
+
+struct kv_page *kv_lock_page(struct kv_lock *lock);
+
+/* Take or convert without waiting. KV_BUSY: another process has it. */
+enum kv_status kv_lock_try(struct kv_lock *lock, enum kv_lock_byte byte,
+                           enum kv_lock_mode mode) KV_WARN_UNUSED;
+
+/* The same, trying again for up to `timeout_ms`. */
+enum kv_status kv_lock_wait(struct kv_lock *lock, enum kv_lock_byte byte, enum kv_lock_mode mode,
+                            unsigned timeout_ms) KV_WARN_UNUSED;
+
+void kv_lock_drop(struct kv_lock *lock, enum kv_lock_byte byte);
+
+/* KV_INVALID if the name LOCK no longer leads to the open file: someone deleted or replaced it. */
+enum kv_status kv_lock_check(struct kv_lock *lock) KV_WARN_UNUSED;
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * MANIFEST: the single source of truth of what a store consists of. Replaced
+ * whole and atomically (P0 in store.h); this module encodes, decodes, copies
+ * and edits the value, and reads and writes the file.
+ *
+ * The file: magic, format version u32, compatible and incompatible feature
+ * bits u64 each, body size u64, body, checksum u64 (XXH3-64 over everything
+ * before it). The body's fields in order are listed at the top of manifest.c.
+ * An incompatible bit unknown to this version is KV_NEWER, an unknown
+ * compatible bit is kept and written back; bytes of the body behind the fields known to this version are an error.
+ * VALID: checksum, limits, unique segment numbers below next_number,
+ * tiers not descending from newest run to oldest, runs' segments ascending
+ * and disjoint, end_bytes within KV_SEGMENT_MAX_BYTES.
+ */
+#ifndef KV_MANIFEST_H
+#define KV_MANIFEST_H
+
+#include <stdint.h>
+
+#include "buffer.h"
+#include "header.h"
+#include "io.h"
+#include "segment_info.h"
+
+enum { KV_TIER_COUNT = 8, KV_SEGMENT_COUNT_MAX = 20000 };
+
+/* One sorted source. */
+struct kv_run {
+    unsigned tier;
+    uint64_t merge_id;    /* inputs and output of an open merge share it; 0: none */
+    bool has_low;         /* keys <= `low` of this run are hidden: a merge has moved them */
+    struct kv_buffer low;
+    struct kv_segment_info *segments; /* ascending, disjoint; at least one */
+    size_t segment_count;
+};
+
+/* Segments of a transaction too large for a log, not visible until COMMIT names the group. */
+struct kv_pending_group {
+    uint64_t id;
+    uint64_t digest;
+    uint64_t commit_lsn; /* visible to snapshots at or past it; 0: not committed */
+    struct kv_segment_info *segments;
+    size_t segment_count;
+};
+
+struct kv_manifest {
+    uint64_t compatible_features;
+    uint8_t uuid[KV_UUID_BYTES];
+    uint64_t lineage;         /* changed by the first write to a backup */
+    bool is_backup;           /* not written to since it was made as a backup */
+    uint64_t hash_seed;
+    uint64_t generation;      /* 1, 2, 3, … */
+    uint64_t next_number;     /* greater than every number ever used */
+    uint64_t last_seq;        /* when this manifest was written: last seq before the active log */
+    struct kv_buffer schema;  /* the application's; opaque */
+    struct {
+        uint64_t number;
+        uint64_t salt;
+        uint64_t base_lsn;
+        uint64_t previous_digest;
+        uint64_t start_lsn;   /* base_lsn; after failover, the end of what was copied */
+    } active;
+    uint64_t last_merge_id;
+    uint64_t compaction_count;       /* merges since the store was created */
+    uint64_t log_bytes_written;      /* by sealed logs; for write amplification */
+    uint64_t merge_bytes_written;    /* by merges */
+    struct kv_run *runs;             /* newest first */
+    size_t run_count;
+    struct kv_pending_group *groups;
+    size_t group_count;
+};
+
+void kv_manifest_release(struct kv_manifest *manifest);
+
+/* A deep copy. KV_NOMEM leaves `*to` empty. */
+enum kv_status kv_manifest_copy(struct kv_manifest *to, const struct kv_manifest *from) KV_WARN_UNUSED;
+
+/* Append the encoded file to `out`. */
+enum kv_status kv_manifest_encode(const struct kv_manifest *manifest,
+                                  struct kv_buffer *out) KV_WARN_UNUSED;
+
+/* KV_OK: `*out` is the caller's to release. KV_CORRUPT or KV_NEWER, with a message that names no file. */
+enum kv_status kv_manifest_decode(struct kv_slice bytes, struct kv_manifest *out) KV_WARN_UNUSED;
+
+/* Read and decode MANIFEST. KV_NOTFOUND: there is none. Messages name directory and file. */
+enum kv_status kv_manifest_load(struct kv_io *io, struct kv_dir *dir, const char *path,
+                                struct kv_manifest *out) KV_WARN_UNUSED;
+
+/*
+ * Replace MANIFEST: directory sync (names of new files), temporary file,
+ * fsync, rename, directory sync. `*renamed` tells whether the new one is in
+ * place when a failure is returned: then either may survive a crash, and
+ * the files of both must stay.
+ */
+enum kv_status kv_manifest_replace(struct kv_io *io, struct kv_dir *dir, unsigned file_mode,
+                                   const struct kv_manifest *manifest, bool *renamed) KV_WARN_UNUSED;
+
+/* ---- Edits. Each leaves the manifest unchanged when it fails (KV_NOMEM). */
+
+/* Make a run of one segment the newest; takes `*info` over on success. */
+enum kv_status kv_manifest_add_run(struct kv_manifest *manifest, unsigned tier,
+                                   struct kv_segment_info *info) KV_WARN_UNUSED;
+
+/*
+ * Put one run, or nothing if `segment_count` is 0, in place of runs
+ * first … first+count-1. Takes over the infos, not the array.
+ */
+enum kv_status kv_manifest_replace_runs(struct kv_manifest *manifest, size_t first, size_t count,
+                                        unsigned tier, struct kv_segment_info *segments,
+                                        size_t segment_count) KV_WARN_UNUSED;
+
+/* Join runs first … first+count-1, whose key ranges ascend from oldest to newest, into one of `tier`. */
+enum kv_status kv_manifest_join_runs(struct kv_manifest *manifest, size_t first, size_t count,
+                                     unsigned tier) KV_WARN_UNUSED;
+
+/* The index of the run that holds a segment; SIZE_MAX if none does. */
+size_t kv_manifest_find_run(const struct kv_manifest *manifest, uint64_t segment_number);
+
+#endif

@@ -1,0 +1,68 @@
+/* The thread-local message behind `enum kv_status`. */
+#include "status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MESSAGE_BYTES = 512 };
+
+static _Thread_local char message[MESSAGE_BYTES];
+
+enum kv_status kv_fail(enum kv_status st, const char *format, ...)
+{
+    /* The arguments may point into the message, so it is built apart. */
+    char text[MESSAGE_BYTES];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    memcpy(message, text, sizeof(text));
+    return st;
+}
+
+enum kv_status kv_fail_in(enum kv_status st, const char *format, ...)
+{
+    char prefix[MESSAGE_BYTES];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(prefix, sizeof(prefix), format, arguments);
+    va_end(arguments);
+    return kv_fail(st, "%s: %s", prefix, message);
+}
+
+enum kv_status kv_fail_nomem(void)
+{
+    return kv_fail(KV_NOMEM, "out of memory");
+}
+
+const char *kv_message(void)
+{
+    return message;
+}
+
+const char *kv_status_name(enum kv_status st)
+{
+    switch (st) {
+    case KV_OK: return "KV_OK";
+    case KV_DONE: return "KV_DONE";
+    case KV_NOMEM: return "KV_NOMEM";
+    case KV_IOERR: return "KV_IOERR";
+    case KV_FULL: return "KV_FULL";
+    case KV_CORRUPT: return "KV_CORRUPT";
+    case KV_BUSY: return "KV_BUSY";
+    case KV_BUSY_SNAPSHOT: return "KV_BUSY_SNAPSHOT";
+    case KV_READONLY: return "KV_READONLY";
+    case KV_TOOBIG: return "KV_TOOBIG";
+    case KV_NOTFOUND: return "KV_NOTFOUND";
+    case KV_EXISTS: return "KV_EXISTS";
+    case KV_MISMATCH: return "KV_MISMATCH";
+    case KV_NEWER: return "KV_NEWER";
+    case KV_INVALID: return "KV_INVALID";
+    case KV_ABORTED: return "KV_ABORTED";
+    case KV_INTERRUPTED: return "KV_INTERRUPTED";
+    }
+    return "unknown status";
+}
