@@ -34,8 +34,11 @@
  * valid only in the file and at the offset where it was written.
  *
  * Evolution: the high bits of `kind` (KV_KIND_FLAGS) are for optional fields
- * (expiry, compression). A valid record with a flag or kind unknown to this
- * version is KV_NEWER, never skipped.
+ * (expiry, compression). With any of them set, one more varint follows
+ * row_size: the size of the optional fields, which stand before the key. A kind
+ * to come has the shape of a PUT. So every version can find a record's end and
+ * verify it; a valid one with a flag or kind unknown to this version is
+ * KV_NEWER, never skipped.
  */
 #ifndef KV_RECORD_H
 #define KV_RECORD_H
@@ -138,8 +141,8 @@ uint64_t kv_commit_digest(const struct kv_commit *commit, uint64_t records_diges
 
 /*
  * The first offset >= `from` in `bytes` (which stand at offset 0 of the file)
- * where a valid COMMIT (or, with `ends`, END) begins, found by its magic and
- * checksum; SIZE_MAX if there is none.
+ * where a valid COMMIT (or END) begins, found by its magic and checksum, also
+ * one that decodes to KV_NEWER; SIZE_MAX if there is none.
  */
 size_t kv_commit_find(struct kv_slice bytes, uint64_t salt, size_t from);
 size_t kv_end_find(struct kv_slice bytes, uint64_t salt, size_t from);
