@@ -1,53 +1,162 @@
 # sqlite-kv. `make help` lists the targets.
-CC       ?= gcc
-CFLAGS   ?= -O2 -g
-WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Werror
-STANDARD  = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread
+#
+# BUILD=<dir>       where everything built goes (default: build)
+# SANITIZE=<flags>  more flags for compiling and linking, such as -fsanitize=thread
+# CC, CFLAGS        as usual
 BUILD    ?= build
+CFLAGS   ?= -O2 -g
 SANITIZE ?=
-ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(CFLAGS) $(SANITIZE) -MMD -MP
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+STANDARD   := -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread
+WARNINGS   := -Wall -Wextra -Wshadow -Wconversion -Werror
+ALL_CFLAGS  = $(STANDARD) $(WARNINGS) $(CFLAGS) $(SANITIZE)
+COMPILE     = @echo "  CC $@"; mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -MMD -MP -Icore
+CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
 
 CORE_C  := $(wildcard core/*.c)
 EXT_C   := $(wildcard ext/*.c)
 TEST_C  := $(wildcard tests/test_*.c)
-HELP_C  := $(filter-out $(TEST_C),$(wildcard tests/*.c))
+BENCH_C := $(wildcard tests/bench/bench_*.c)
+HELP_C  := $(filter-out tests/test_%,$(wildcard tests/*.c))
+# Tests that speak to SQLite are linked with it and with the extension's modules.
+SQLITE_TEST_C := $(shell grep -l sqlite3 $(TEST_C) /dev/null)
+# Tests with threads of their own, for ThreadSanitizer.
+THREAD_TEST_C := $(shell grep -l pthread_create $(TEST_C) /dev/null)
+
 CORE_O  := $(CORE_C:%.c=$(BUILD)/%.o)
 EXT_O   := $(EXT_C:%.c=$(BUILD)/%.o)
-HELP_O  := $(HELP_C:%.c=$(BUILD)/%.o)
+CORE_A  := $(BUILD)/libkv.a
+EXT_A   := $(BUILD)/libext.a
+HELP_A  := $(BUILD)/libhelp.a
 TESTS   := $(TEST_C:tests/%.c=$(BUILD)/%)
+BENCHES := $(BENCH_C:tests/bench/%.c=$(BUILD)/%)
+SQLITE_TESTS := $(SQLITE_TEST_C:tests/%.c=$(BUILD)/%)
+
+ASAN = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
+       SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
+TSAN = BUILD=$(BUILD)/tsan CFLAGS='-O1 -g' SANITIZE='-fsanitize=thread'
+COVERAGE = BUILD=$(BUILD)/coverage CFLAGS='-O0 -g' SANITIZE='--coverage -DNDEBUG'
+# The test drivers read these.
+RUN  = BUILD=$(BUILD) CC=$(CC) KV_SO=$(abspath $(BUILD)/kv.so) KV_A=$(abspath $(CORE_A))
+MAKE_QUIETLY = $(MAKE) --no-print-directory -j2
 
 .PHONY: all
-all: kv.so libkv.a ## build kv.so and libkv.a
+all: kv.so libkv.a ## build kv.so (the extension) and libkv.a (the engine for C programs)
 
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
+
+# ---- Building
+
+# A new file each time: a process that has the old one loaded keeps it.
 kv.so: $(BUILD)/kv.so
-	cp $< $@
-libkv.a: $(BUILD)/libkv.a
-	cp $< $@
+	@cp --remove-destination $< $@
+libkv.a: $(CORE_A)
+	@cp --remove-destination $< $@
 
 $(BUILD)/kv.so: $(CORE_O) $(EXT_O)
-	$(CC) $(ALL_CFLAGS) -shared -Wl,-z,defs -o $@ $^
-$(BUILD)/libkv.a: $(CORE_O)
-	rm -f $@
-	ar rcs $@ $^
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -shared -Wl,-z,defs -Wl,--as-needed -o $@ $^ -lm
+$(CORE_A): $(CORE_O)
+$(EXT_A): $(EXT_C:%.c=$(BUILD)/static/%.o)
+$(HELP_A): $(HELP_C:%.c=$(BUILD)/%.o)
+$(BUILD)/lib%.a:
+	@rm -f $@
+	@ar rcs $@ $^
 
 $(BUILD)/core/%.o: core/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Icore -c -o $@ $<
+	$(COMPILE) -c -o $@ $<
 $(BUILD)/ext/%.o: ext/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Icore -c -o $@ $<
+	$(COMPILE) -c -o $@ $<
+$(BUILD)/static/ext/%.o: ext/%.c
+	$(COMPILE) -DSQLITE_CORE -c -o $@ $<
 $(BUILD)/tests/%.o: tests/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Icore -Iext -Itests -c -o $@ $<
-$(BUILD)/test_%: $(BUILD)/tests/test_%.o $(HELP_O) $(BUILD)/libkv.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcheck_pic -lrt -lm -lsubunit
+	$(COMPILE) -DSQLITE_CORE -Iext -Itests -c -o $@ $<
+
+$(SQLITE_TESTS): $(EXT_A)
+$(SQLITE_TESTS): SQLITE_LINK = $(EXT_A) $(CORE_A) -lsqlite3 -lm -ldl
+$(BUILD)/test_%: $(BUILD)/tests/test_%.o $(HELP_A) $(CORE_A)
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $< $(HELP_A) $(SQLITE_LINK) $(CORE_A) $(CHECK_LIBS)
+$(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BUILD)/tests/bench/common.o $(CORE_A)
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -Wl,--as-needed -lsqlite3 -lm
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
+# ---- Using
+
+.PHONY: demo
+demo: ## load Unicode's character table into a kv table and look around
+	@.ci/install build demo
+	@$(MAKE_QUIETLY) $(BUILD)/kv.so
+	@$(RUN) sql/demo/run.sh
+
+.PHONY: install-deps
+install-deps: ## install every package that any target needs, where missing
+	@.ci/install build check demo lint coverage valgrind bench
+
+# ---- Proving
+
 .PHONY: unit
 unit: $(TESTS)
-	@for t in $(TESTS); do echo "== $$t"; $$t || exit 1; done
+	@$(RUN) tests/run.sh $(TESTS)
+
+.PHONY: check
+check: ## build and run all tests; installs what is missing first
+	@.ci/install build check
+	@$(MAKE_QUIETLY) kv.so libkv.a $(TESTS) $(BENCHES)
+	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_bench.sh tests/lint.sh
+
+# Called in sanitized build directories; SHELL_PRELOAD goes into the sqlite3 shell.
+.PHONY: check-sanitized
+check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES)
+	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh
+
+.PHONY: check-asan
+check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@.ci/install build check
+	@SHELL_PRELOAD=$$($(CC) -print-file-name=libasan.so) CK_TIMEOUT_MULTIPLIER=5 \
+	    $(MAKE_QUIETLY) $(ASAN) check-sanitized
+
+.PHONY: check-tsan
+check-tsan: ## the tests with threads under ThreadSanitizer
+	@.ci/install build check
+	@CK_TIMEOUT_MULTIPLIER=10 $(MAKE_QUIETLY) $(TSAN) TEST_C='$(THREAD_TEST_C)' unit
+
+.PHONY: check-valgrind
+check-valgrind: ## the shortest tests and the SQL scripts under valgrind
+	@.ci/install build check valgrind
+	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(TESTS)
+	@$(RUN) tests/run_valgrind.sh
+
+.PHONY: lint
+lint: $(BUILD)/kv.so ## format, layers, system calls, lengths
+	@.ci/install build lint
+	@$(RUN) tests/lint.sh
+
+.PHONY: coverage
+coverage: ## lines and branches that the tests reach (gcovr)
+	@.ci/install build check coverage
+	@$(MAKE_QUIETLY) $(COVERAGE) check-sanitized
+	@gcovr --root . --filter core/ --filter ext/ --exclude-throw-branches \
+	    --object-directory $(BUILD)/coverage --txt --print-summary
+
+.PHONY: bench
+bench: ## measure beside an ordinary table (BENCH_ROWS, BENCH_VALUE_BYTES, BENCH_RUNS)
+	@.ci/install build bench
+	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BENCHES)
+	@mkdir -p $(BUILD)/bench
+	@$(RUN) $(BUILD)/bench_engine
+	@$(RUN) $(BUILD)/bench_open
+	@$(RUN) $(BUILD)/bench_sql
+
+.PHONY: format
+format: ## clang-format all C files
+	@.ci/install lint
+	clang-format -i $$(git ls-files '*.c' '*.h')
 
 .PHONY: clean
 clean: ## remove what was built
