@@ -5,12 +5,26 @@
  *
  * The file: magic, format version u32, compatible and incompatible feature
  * bits u64 each, body size u64, body, checksum u64 (XXH3-64 over everything
- * before it). The body's fields in order are listed at the top of manifest.c.
- * An incompatible bit unknown to this version is KV_NEWER, an unknown
- * compatible bit is kept and written back; bytes of the body behind the fields known to this version are an error.
- * VALID: checksum, limits, unique segment numbers below next_number,
- * tiers not descending from newest run to oldest, runs' segments ascending
- * and disjoint, end_bytes within KV_SEGMENT_MAX_BYTES.
+ * before it). The table of all fields is at the top of manifest_codec.c.
+ * An incompatible bit unknown to this version is KV_NEWER; an unknown
+ * compatible bit is kept and written back. Bytes of the body behind the
+ * fields known to this version are an error.
+ *
+ * VALID, as kv_manifest_check tells:
+ * - the checksum matches; every number, seq, LSN, id and total is below 2^62,
+ *   so that adding sizes of files to them never overflows; generation >= 1;
+ * - at most KV_SEGMENT_COUNT_MAX segments, in at most KV_MANIFEST_MAX_BYTES;
+ * - numbers, that of the active log included, are unique, not 0 and below next_number;
+ * - base_lsn <= start_lsn of the active log, and start_lsn lies in its file;
+ * - tiers are below KV_TIER_COUNT and never descend from newest run to oldest;
+ * - a run's or group's merge id or id is not past last_merge_id, or not 0 and unique;
+ * - a run or group has a segment; a run's segments ascend and are disjoint,
+ *   max_key of one below min_key of the next; `low` has the size of a key;
+ * - a segment: KV_HEADER_BYTES <= end_bytes <= KV_SEGMENT_MAX_BYTES;
+ *   1 <= entry_count <= record_count, which fit the file; tombstone_count <=
+ *   entry_count; entry_bytes and dead_bytes within the file; keys of
+ *   1 … KV_KEY_MAX_BYTES, min_key <= max_key; min_seq <= max_seq; first_lsn <= last_lsn;
+ * - in runs, which are older than the active log, max_seq <= last_seq and last_lsn <= base_lsn.
  */
 #ifndef KV_MANIFEST_H
 #define KV_MANIFEST_H
@@ -22,7 +36,11 @@
 #include "io.h"
 #include "segment_info.h"
 
-enum { KV_TIER_COUNT = 8, KV_SEGMENT_COUNT_MAX = 20000 };
+enum {
+    KV_TIER_COUNT = 8,
+    KV_SEGMENT_COUNT_MAX = 20000,
+    KV_MANIFEST_MAX_BYTES = 1 << 28, /* of the whole file */
+};
 
 /* One sorted source. */
 struct kv_run {
@@ -75,7 +93,13 @@ void kv_manifest_release(struct kv_manifest *manifest);
 /* A deep copy. KV_NOMEM leaves `*to` empty. */
 enum kv_status kv_manifest_copy(struct kv_manifest *to, const struct kv_manifest *from) KV_WARN_UNUSED;
 
-/* Append the encoded file to `out`. */
+/* KV_OK, KV_NOMEM, or KV_CORRUPT with a message that says which rule of VALID is broken where. */
+enum kv_status kv_manifest_check(const struct kv_manifest *manifest) KV_WARN_UNUSED;
+
+/*
+ * Append the encoded file to `out`. KV_TOOBIG: too many segments, or bytes.
+ * KV_CORRUPT: the value is not VALID, and would not be read again. A failure appends nothing.
+ */
 enum kv_status kv_manifest_encode(const struct kv_manifest *manifest,
                                   struct kv_buffer *out) KV_WARN_UNUSED;
 
@@ -112,6 +136,9 @@ enum kv_status kv_manifest_replace_runs(struct kv_manifest *manifest, size_t fir
 /* Join runs first … first+count-1, whose key ranges ascend from oldest to newest, into one of `tier`. */
 enum kv_status kv_manifest_join_runs(struct kv_manifest *manifest, size_t first, size_t count,
                                      unsigned tier) KV_WARN_UNUSED;
+
+/* Segments of all runs and pending groups, without the active log. */
+size_t kv_manifest_segment_count(const struct kv_manifest *manifest);
 
 /* The index of the run that holds a segment; SIZE_MAX if none does. */
 size_t kv_manifest_find_run(const struct kv_manifest *manifest, uint64_t segment_number);
