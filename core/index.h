@@ -4,9 +4,9 @@
  * or wrong builds it again from the segment.
  *
  * The file is a sequence of 4096-byte pages. Each page is 63 lines of 64 bytes
- * of payload and a last line holding a checksum u64 (XXH3-64 over the payload
- * and the rest of that line, seeded with salt ^ page number), then zeros. The
- * checksum of a page is verified when this process first touches the page.
+ * of payload and a last line holding a checksum u64, then zeros. It is XXH3-64
+ * over the rest of its line, seeded with XXH3-64 over the payload, seeded with
+ * salt ^ page number; it is verified when this process first touches the page.
  *
  *   page 0        header: see index.c
  *   hash pages    buckets of one line: ten slots of a fingerprint u16 and an
@@ -49,7 +49,8 @@ struct kv_index;
  * offset 0 to info->end_bytes: keys for the fences are read from it.
  * On a read-only place the file is an unlinked temporary one, and `*out`
  * (required there, else optional) is the opened index.
- * Any failure leaves no file behind.
+ * Any failure leaves no file behind. The file is durable, its name is not
+ * until the directory is synced: a lost name costs building it again.
  */
 enum kv_status kv_index_build(const struct kv_place *place, const struct kv_segment_info *info,
                               struct kv_slice data, const struct kv_index_item *items,
@@ -65,6 +66,9 @@ void kv_index_free(struct kv_index *index);
 
 uint64_t kv_index_entry_count(const struct kv_index *index);
 uint64_t kv_index_size_bytes(const struct kv_index *index);
+
+/* Verify every page, whatever was verified before. KV_CORRUPT names the first bad one. */
+enum kv_status kv_index_check(const struct kv_index *index) KV_WARN_UNUSED;
 
 /* Fetch the filter's cache line for `hash` ahead of kv_index_may_contain. */
 void kv_index_prefetch(const struct kv_index *index, uint64_t hash);

@@ -1,0 +1,269 @@
+/*
+ * Writing an index file.
+ *
+ * The file is allocated in full before it is mapped, because a store through
+ * the mapping into a hole of a full disk would be a SIGBUS; then it is filled
+ * in place, so that nothing but the page cache holds it. It gets its name when
+ * it is durable.
+ */
+#include <assert.h>
+
+#include "bloom.h"
+#include "index.h"
+#include "index_layout.h"
+#include "names.h"
+#include "record.h"
+
+/*
+ * Entries a bucket on average. At 7.5 of ten about one bucket in six spills
+ * over into the next, and a key costs 8.5 bytes.
+ */
+enum { ENTRIES_A_BUCKET_TIMES_2 = 15, PREFETCH_AHEAD = 8 };
+
+struct builder {
+    const struct kv_place *place;
+    const struct kv_segment_info *info;
+    struct kv_slice data;
+    const struct kv_index_item *items;
+    size_t item_count;
+    struct kv_index_layout layout;
+    uint8_t *pages;
+};
+
+static uint8_t *item_at(const struct builder *builder, uint64_t first_page, uint64_t i,
+                        unsigned items_a_page, unsigned item_bytes)
+{
+    return builder->pages + (first_page + i / items_a_page) * KV_INDEX_PAGE_BYTES +
+           i % items_a_page * item_bytes;
+}
+
+/* ---- Hash and filter */
+
+static uint8_t *bucket_at(const struct builder *builder, uint64_t bucket)
+{
+    return item_at(builder, builder->layout.hash_page, bucket, KV_INDEX_PAGE_LINES,
+                   KV_INDEX_LINE_BYTES);
+}
+
+/* There are more slots than entries, so this ends at the latest after one round. */
+static void add_to_buckets(const struct builder *builder, const struct kv_index_item *item)
+{
+    uint64_t remix = kv_index_remix(item->hash);
+    uint64_t bucket = kv_index_bucket(remix, builder->layout.bucket_count);
+    uint8_t *line = bucket_at(builder, bucket);
+    uint16_t used = kv_load_u16(line + KV_INDEX_BUCKET_USED_AT);
+
+    while (used == KV_INDEX_BUCKET_SLOTS) {
+        kv_store_u16(line + KV_INDEX_BUCKET_OVERFLOW_AT, 1);
+        bucket = bucket + 1 < builder->layout.bucket_count ? bucket + 1 : 0;
+        line = bucket_at(builder, bucket);
+        used = kv_load_u16(line + KV_INDEX_BUCKET_USED_AT);
+    }
+    kv_store_u16(line + 2 * used, kv_index_fingerprint(remix));
+    kv_store_u32(line + KV_INDEX_BUCKET_OFFSETS_AT + 4 * used, item->offset_bytes);
+    kv_store_u16(line + KV_INDEX_BUCKET_USED_AT, (uint16_t)(used + 1));
+}
+
+static uint8_t *block_at(const struct builder *builder, uint64_t hash)
+{
+    return item_at(builder, builder->layout.bloom_page,
+                   kv_bloom_block(hash, builder->layout.block_count), KV_INDEX_PAGE_LINES,
+                   KV_INDEX_LINE_BYTES);
+}
+
+/* Buckets and blocks are hit in no order: fetch them some items ahead. */
+static void fill_hashed(const struct builder *builder)
+{
+    for (size_t i = 0; i < builder->item_count; i++) {
+        if (i + PREFETCH_AHEAD < builder->item_count) {
+            uint64_t hash = builder->items[i + PREFETCH_AHEAD].hash;
+            uint64_t remix = kv_index_remix(hash);
+            __builtin_prefetch(
+                bucket_at(builder, kv_index_bucket(remix, builder->layout.bucket_count)), 1);
+            __builtin_prefetch(block_at(builder, hash), 1);
+        }
+        add_to_buckets(builder, &builder->items[i]);
+        kv_bloom_add(block_at(builder, builder->items[i].hash), builder->items[i].hash);
+    }
+}
+
+/* ---- Order and fences */
+
+static struct kv_slice key_of(const struct builder *builder, size_t i)
+{
+    uint32_t offset = builder->items[i].offset_bytes;
+
+    assert(offset >= KV_HEADER_BYTES && offset < builder->data.size);
+    return kv_record_key(kv_slice_of(builder->data.data + offset, builder->data.size - offset));
+}
+
+/* Keys ascend, so what the first and the last share, all share. */
+static struct kv_slice shared_prefix(const struct builder *builder)
+{
+    if (builder->item_count == 0)
+        return kv_slice_of(NULL, 0);
+
+    struct kv_slice first = key_of(builder, 0), last = key_of(builder, builder->item_count - 1);
+    size_t size = 0;
+    while (size < KV_INDEX_PREFIX_MAX_BYTES && size < first.size && size < last.size &&
+           first.data[size] == last.data[size])
+        size++;
+    return kv_slice_of(first.data, size);
+}
+
+static void fill_order(const struct builder *builder)
+{
+    for (size_t i = 0; i < builder->item_count; i++)
+        kv_store_u32(item_at(builder, builder->layout.order_page, i, KV_INDEX_PAGE_OFFSETS, 4),
+                     builder->items[i].offset_bytes);
+}
+
+static void fill_fences(const struct builder *builder, size_t prefix_size)
+{
+    for (size_t i = 0; i < builder->item_count; i += KV_INDEX_FENCE_STEP) {
+        struct kv_slice key = key_of(builder, i);
+        uint8_t *at = item_at(builder, builder->layout.fence_page, i / KV_INDEX_FENCE_STEP,
+                              KV_INDEX_PAGE_FENCES, KV_INDEX_FENCE_BYTES);
+        assert(key.size >= prefix_size);
+        struct kv_index_fence fence = kv_index_fence_of(key, prefix_size);
+        kv_store_u64(at, __builtin_bswap64(fence.high));
+        kv_store_u64(at + 8, __builtin_bswap64(fence.low));
+    }
+}
+
+/* ---- Header and checksums */
+
+static void fill_header(const struct builder *builder, struct kv_slice prefix)
+{
+    const struct kv_segment_info *info = builder->info;
+    uint8_t *page = builder->pages;
+    const uint64_t totals[KV_INDEX_TOTALS_COUNT] = {
+        info->record_count, info->tombstone_count, info->entry_bytes, info->dead_bytes,
+        info->min_seq,      info->max_seq,         info->min_time_ms, info->max_time_ms,
+        info->first_lsn,    info->last_lsn};
+
+    memcpy(page, KV_INDEX_MAGIC, sizeof(KV_INDEX_MAGIC));
+    kv_store_u32(page + KV_INDEX_VERSION_AT, KV_INDEX_VERSION);
+    kv_store_u32(page + KV_INDEX_PREFIX_SIZE_AT, (uint32_t)prefix.size);
+    memcpy(page + KV_INDEX_UUID_AT, builder->place->uuid, KV_UUID_BYTES);
+    kv_store_u64(page + KV_INDEX_NUMBER_AT, info->number);
+    kv_store_u64(page + KV_INDEX_SALT_AT, info->salt);
+    kv_store_u64(page + KV_INDEX_END_AT, info->end_bytes);
+    kv_store_u64(page + KV_INDEX_DIGEST_AT, info->digest);
+    kv_store_u64(page + KV_INDEX_SEED_AT,
+                 kv_index_seed_mark(builder->place->hash_seed, info->salt));
+    kv_store_u64(page + KV_INDEX_ENTRIES_AT, builder->layout.entry_count);
+    kv_store_u64(page + KV_INDEX_BUCKETS_AT, builder->layout.bucket_count);
+    kv_store_u64(page + KV_INDEX_BLOCKS_AT, builder->layout.block_count);
+    for (unsigned i = 0; i < KV_INDEX_TOTALS_COUNT; i++)
+        kv_store_u64(page + KV_INDEX_TOTALS_AT + 8 * i, totals[i]);
+    if (prefix.size)
+        memcpy(page + KV_INDEX_PREFIX_AT, prefix.data, prefix.size);
+}
+
+static void fill_checksums(const struct builder *builder)
+{
+    for (uint64_t page = 0; page < builder->layout.page_count; page++) {
+        uint8_t *at = builder->pages + page * KV_INDEX_PAGE_BYTES;
+        kv_store_u64(at + KV_INDEX_CHECKSUM_AT,
+                     kv_index_page_checksum(at, builder->info->salt, page));
+    }
+}
+
+static void fill(const struct builder *builder)
+{
+    struct kv_slice prefix = shared_prefix(builder);
+
+    fill_header(builder, prefix);
+    fill_hashed(builder);
+    fill_order(builder);
+    fill_fences(builder, prefix.size);
+    fill_checksums(builder);
+}
+
+/* ---- The file */
+
+/* Fill a new, empty file and make it durable. */
+static enum kv_status write_file(struct builder *builder, struct kv_file *file)
+{
+    uint64_t size_bytes = builder->layout.page_count * KV_INDEX_PAGE_BYTES;
+    enum kv_status st = kv_io_allocate(file, 0, size_bytes);
+
+    if (st == KV_OK)
+        st = kv_io_map(file, size_bytes, true, &builder->pages);
+    if (st != KV_OK)
+        return st;
+    fill(builder);
+    kv_io_unmap(builder->place->io, builder->pages, size_bytes);
+    builder->pages = NULL;
+    return KV_OK;
+}
+
+/* Without a name, for a place where nothing may be created. */
+static enum kv_status build_unnamed(struct builder *builder, struct kv_index **out)
+{
+    char name[KV_NAME_BYTES];
+    struct kv_file *file;
+    enum kv_status st = kv_io_file_temporary(builder->place->io, &file);
+
+    if (st != KV_OK)
+        return st;
+    kv_name_index(name, builder->info->number);
+    st = write_file(builder, file);
+    if (st == KV_OK)
+        st = kv_index_map(builder->place, builder->info, file, name, out);
+    kv_io_file_close(file);
+    return st;
+}
+
+static enum kv_status build_named(struct builder *builder, struct kv_index **out)
+{
+    const struct kv_place *place = builder->place;
+    char name[KV_NAME_BYTES], temporary[KV_NAME_BYTES];
+    struct kv_index *index = NULL;
+    struct kv_file *file;
+    uint64_t random;
+    enum kv_status st = kv_io_random(place->io, &random, sizeof(random));
+
+    if (st != KV_OK)
+        return st;
+    kv_name_index(name, builder->info->number);
+    kv_name_index_temporary(temporary, builder->info->number, random);
+    st = kv_io_file_open(place->dir, temporary, KV_OPEN_WRITE | KV_OPEN_CREATE | KV_OPEN_EXCL,
+                         place->file_mode, &file);
+    if (st != KV_OK)
+        return st;
+
+    st = write_file(builder, file);
+    if (st == KV_OK)
+        st = kv_io_sync(file);
+    /* Mapped before it has its name, so that a failure leaves no file behind. */
+    if (st == KV_OK && out)
+        st = kv_index_map(place, builder->info, file, name, &index);
+    kv_io_file_close(file);
+    if (st == KV_OK)
+        st = kv_io_rename(place->dir, temporary, name);
+    if (st != KV_OK) {
+        kv_index_free(index);
+        (void)kv_io_unlink(place->dir, temporary);
+        return st;
+    }
+    if (out)
+        *out = index;
+    return KV_OK;
+}
+
+enum kv_status kv_index_build(const struct kv_place *place, const struct kv_segment_info *info,
+                              struct kv_slice data, const struct kv_index_item *items,
+                              size_t item_count, struct kv_index **out)
+{
+    struct builder builder = {
+        .place = place, .info = info, .data = data, .items = items, .item_count = item_count};
+    uint64_t bucket_count = (uint64_t)item_count * 2 / ENTRIES_A_BUCKET_TIMES_2 + 1;
+
+    assert(out || !place->readonly);
+    if (out)
+        *out = NULL;
+    builder.layout = kv_index_layout_of(item_count, bucket_count, kv_bloom_block_count(item_count));
+    return place->readonly ? build_unnamed(&builder, out) : build_named(&builder, out);
+}
