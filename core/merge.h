@@ -2,6 +2,10 @@
  * Merges iterators into one: ascending or descending keys, and of equal keys
  * the entry of the newest source alone. Nothing is materialised: memory is
  * O(sources).
+ *
+ * A failure of a source ends the merged iteration with its status until the
+ * next seek. A bound must not lie in an entry of this very iterator: seeking
+ * the first source would invalidate it for the others.
  */
 #ifndef KV_MERGE_H
 #define KV_MERGE_H
