@@ -1,0 +1,225 @@
+/*
+ * Checking a sealed segment and its index against each other.
+ *
+ * Two passes. In file order: every record is intact, and for each the index
+ * leads to that record or a later one, which makes the index complete and its
+ * versions the newest. In key order: every entry is intact and greater than
+ * the one before. Nothing is healed on the way.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "hash.h"
+#include "segment_private.h"
+#include "segment_scan.h"
+
+struct check {
+    struct kv_segment *segment;
+    struct kv_index *index; /* NULL once it is known to be damaged */
+    void (*problem)(void *context, uint64_t offset, const char *text);
+    void *context;
+    uint64_t bad_offset; /* where the pass in file order stopped; 0: nowhere */
+
+    /* What the pass in file order counts. */
+    struct kv_segment_info totals; /* without keys */
+};
+
+static void report(const struct check *check, uint64_t offset, const char *text)
+{
+    check->problem(check->context, offset, text);
+}
+
+/* An index that cannot be read is reported once and not used any more. */
+static void give_up_index(struct check *check)
+{
+    report(check, 0, kv_message());
+    check->index = NULL;
+}
+
+/* ---- In file order */
+
+/* Where the index finds `key`; 0: nowhere. */
+static enum kv_status look_up(const struct check *check, struct kv_slice key, uint32_t *out)
+{
+    uint64_t hash = kv_hash(key, check->segment->place->hash_seed);
+    struct kv_index_probe probe = {0};
+    uint32_t offset;
+    bool maybe;
+    enum kv_status st = kv_index_may_contain(check->index, hash, &maybe);
+
+    *out = 0;
+    if (st == KV_OK && !maybe)
+        return KV_OK;
+    while (st == KV_OK && (st = kv_index_probe(check->index, hash, &probe, &offset)) == KV_OK) {
+        struct kv_slice data = check->segment->data;
+        if (!kv_segment_holds(check->segment, offset))
+            return kv_segment_bad_offset(check->segment);
+        if (kv_slice_equal(kv_record_key(kv_slice_of(data.data + offset, data.size - offset)),
+                           key)) {
+            *out = offset;
+            return KV_OK;
+        }
+    }
+    return st == KV_DONE ? KV_OK : st;
+}
+
+static void count(struct check *check, const struct kv_record *record, bool is_newest)
+{
+    struct kv_segment_info *totals = &check->totals;
+
+    totals->record_count++;
+    if (totals->record_count == 1 || record->seq < totals->min_seq)
+        totals->min_seq = record->seq;
+    if (record->seq > totals->max_seq)
+        totals->max_seq = record->seq;
+    if (is_newest) {
+        totals->entry_count++;
+        totals->tombstone_count += record->kind == KV_DELETE;
+        totals->entry_bytes += record->size_bytes;
+    }
+}
+
+static void check_record(struct check *check, const struct kv_record *record, uint32_t offset)
+{
+    uint32_t found = offset;
+
+    if (check->index && look_up(check, record->key, &found) != KV_OK)
+        give_up_index(check);
+    if (check->index && found == 0)
+        report(check, offset, "the index does not have the key of this record");
+    else if (check->index && found < offset)
+        report(check, offset, "the index has an older version than this record");
+    count(check, record, found == offset);
+}
+
+static enum kv_status check_file(struct check *check)
+{
+    const struct kv_segment *segment = check->segment;
+    struct kv_segment_scan scan;
+    struct kv_record record;
+    uint32_t offset;
+    enum kv_status st;
+
+    kv_segment_scan_init(&scan, segment->place, &segment->info, &segment->header, segment->data);
+    while ((st = kv_segment_scan_next(&scan, &record, &offset)) == KV_OK)
+        check_record(check, &record, offset);
+    if (st == KV_DONE)
+        return KV_OK;
+    check->bad_offset = scan.offset_bytes;
+    report(check, scan.offset_bytes, kv_message());
+    return st == KV_CORRUPT || st == KV_NEWER ? KV_OK : st;
+}
+
+/* ---- In key order */
+
+struct walk {
+    struct kv_slice last_key;
+    bool has_last;
+};
+
+static void check_order(const struct check *check, struct walk *walk, struct kv_slice key,
+                        uint32_t offset)
+{
+    if (walk->has_last && kv_slice_compare(walk->last_key, key) >= 0)
+        report(check, offset, "the index's order is wrong at this record");
+    walk->last_key = key;
+    walk->has_last = true;
+}
+
+/* The record of one position. KV_CORRUPT: the index is unusable. */
+static enum kv_status check_position(const struct check *check, struct walk *walk,
+                                     uint64_t position)
+{
+    struct kv_record record;
+    uint32_t offset;
+    enum kv_status st = kv_index_at(check->index, position, &offset);
+
+    if (st != KV_OK)
+        return st;
+    if (!kv_segment_holds(check->segment, offset))
+        return kv_segment_bad_offset(check->segment);
+    if (kv_segment_read(check->segment, offset, &record) == KV_OK)
+        check_order(check, walk, record.key, offset);
+    else if (offset != check->bad_offset)
+        report(check, offset, kv_message());
+    return KV_OK;
+}
+
+static void check_key(const struct check *check, struct kv_slice found,
+                      const struct kv_buffer *stated, const char *text)
+{
+    if (!kv_slice_equal(found, kv_buffer_slice(stated)))
+        report(check, 0, text);
+}
+
+static void check_index(struct check *check)
+{
+    const struct kv_segment_info *info = &check->segment->info;
+    uint64_t entry_count = kv_index_entry_count(check->index);
+    struct walk walk = {0};
+
+    for (uint64_t i = 0; i < entry_count; i++) {
+        if (check_position(check, &walk, i) != KV_OK) {
+            give_up_index(check);
+            return;
+        }
+        if (i == 0)
+            check_key(check, walk.last_key, &info->min_key,
+                      "the smallest key is not the manifest's");
+    }
+    check_key(check, walk.last_key, &info->max_key, "the greatest key is not the manifest's");
+}
+
+/* ---- Totals */
+
+static void check_total(const struct check *check, const char *what, uint64_t found,
+                        uint64_t stated)
+{
+    char text[160];
+
+    if (found == stated)
+        return;
+    snprintf(text, sizeof(text), "%s is %" PRIu64 ", but the manifest says %" PRIu64, what, found,
+             stated);
+    report(check, 0, text);
+}
+
+static void check_totals(const struct check *check)
+{
+    const struct kv_segment_info *info = &check->segment->info, *totals = &check->totals;
+
+    check_total(check, "the number of records", totals->record_count, info->record_count);
+    if (totals->record_count > 0) {
+        check_total(check, "the smallest seq", totals->min_seq, info->min_seq);
+        check_total(check, "the greatest seq", totals->max_seq, info->max_seq);
+    }
+    if (!check->index)
+        return; /* without it, nobody knows which records are the newest */
+    check_total(check, "the number of entries", totals->entry_count, info->entry_count);
+    check_total(check, "the number of entries in the index", kv_index_entry_count(check->index),
+                totals->entry_count);
+    check_total(check, "the number of tombstones", totals->tombstone_count, info->tombstone_count);
+    check_total(check, "the size of the entries", totals->entry_bytes, info->entry_bytes);
+}
+
+enum kv_status kv_segment_check(struct kv_segment *segment,
+                                void (*problem)(void *context, uint64_t offset, const char *text),
+                                void *context)
+{
+    struct check check = {.segment = segment,
+                          .index = kv_segment_index(segment),
+                          .problem = problem,
+                          .context = context};
+    enum kv_status st;
+
+    if (kv_index_check(check.index) != KV_OK)
+        give_up_index(&check);
+    st = check_file(&check);
+    if (st != KV_OK)
+        return st;
+    if (check.index)
+        check_index(&check);
+    if (check.bad_offset == 0)
+        check_totals(&check);
+    return KV_OK;
+}

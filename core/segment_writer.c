@@ -1,0 +1,332 @@
+/*
+ * Writing a merge output (segment_writer.h; format: header.h).
+ *
+ * Records are encoded into a buffer and written from it about a megabyte at a
+ * time. Space is allocated ahead in steps, so that a full disk shows before
+ * much is written, and write-back is started as soon as bytes are out, so that
+ * the sync at the end is short. The header comes last: a file that was left
+ * unfinished begins with zeros and is no segment.
+ */
+#include "segment_writer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "buffer.h"
+#include "hash.h"
+#include "header.h"
+#include "index.h"
+#include "names.h"
+#include "record.h"
+
+enum {
+    BUFFER_BYTES = 1 << 20,
+    ALLOCATE_MIN_BYTES = 64 << 10,
+    ALLOCATE_MAX_BYTES = 64 << 20,
+    FIRST_CAPACITY = 1024,
+    INTERVAL_HEAD_BYTES = 12,
+    INTERVAL_MAX_BYTES = INTERVAL_HEAD_BYTES + 2 * KV_KEY_MAX_BYTES,
+};
+
+struct kv_segment_writer {
+    const struct kv_place *place;
+    char name[KV_NAME_BYTES];
+    struct kv_file *file;
+    bool finished;
+    struct kv_header header;
+    struct kv_record_place record_place;
+
+    struct kv_buffer buffer;  /* encoded, not written yet */
+    uint64_t written_bytes;   /* the file up to the buffer */
+    uint64_t allocated_bytes; /* the file's length */
+
+    struct kv_segment_info info; /* grows with each entry; max_key is the last key */
+    struct kv_index_item *items;
+    size_t item_capacity;
+};
+
+/* ---- Opening and closing */
+
+static enum kv_status create_file(struct kv_segment_writer *writer)
+{
+    const struct kv_place *place = writer->place;
+
+    return kv_io_file_open(place->dir, writer->name, KV_OPEN_WRITE | KV_OPEN_CREATE | KV_OPEN_EXCL,
+                           place->file_mode, &writer->file);
+}
+
+enum kv_status kv_segment_writer_open(const struct kv_place *place, uint64_t number,
+                                      uint64_t base_seq, struct kv_segment_writer **out)
+{
+    struct kv_segment_writer *writer;
+    enum kv_status st;
+
+    *out = NULL;
+    writer = calloc(1, sizeof(*writer));
+    if (!writer)
+        return kv_fail_nomem();
+    writer->place = place;
+    kv_name_segment(writer->name, number);
+    writer->header = (struct kv_header){.role = KV_ROLE_MERGE,
+                                        .number = number,
+                                        .base_seq = base_seq,
+                                        .time_ms = kv_io_now_ms(place->io)};
+    memcpy(writer->header.uuid, place->uuid, KV_UUID_BYTES);
+    st = kv_io_random(place->io, &writer->header.salt, sizeof(writer->header.salt));
+    if (st == KV_OK)
+        st = create_file(writer);
+    if (st != KV_OK) {
+        kv_segment_writer_close(writer);
+        return st;
+    }
+    writer->record_place =
+        (struct kv_record_place){.salt = writer->header.salt, .base_seq = base_seq};
+    writer->written_bytes = KV_HEADER_BYTES;
+    writer->info = (struct kv_segment_info){
+        .number = number, .salt = writer->header.salt, .min_seq = UINT64_MAX};
+    *out = writer;
+    return KV_OK;
+}
+
+void kv_segment_writer_close(struct kv_segment_writer *writer)
+{
+    if (!writer)
+        return;
+    /* The index comes last and leaves nothing behind when it fails. */
+    if (writer->file && !writer->finished)
+        (void)kv_io_unlink(writer->place->dir, writer->name);
+    kv_io_file_close(writer->file);
+    kv_buffer_release(&writer->buffer);
+    kv_segment_info_release(&writer->info);
+    free(writer->items);
+    free(writer);
+}
+
+uint64_t kv_segment_writer_end_bytes(const struct kv_segment_writer *writer)
+{
+    return writer->written_bytes + writer->buffer.size;
+}
+
+uint64_t kv_segment_writer_record_count(const struct kv_segment_writer *writer)
+{
+    return writer->info.record_count;
+}
+
+/* ---- Appending */
+
+/* Make sure that the file reaches `end_bytes`: by a quarter more each time, within limits. */
+static enum kv_status allocate(struct kv_segment_writer *writer, uint64_t end_bytes)
+{
+    uint64_t step = end_bytes / 4;
+    enum kv_status st;
+
+    if (end_bytes <= writer->allocated_bytes)
+        return KV_OK;
+    step = step < ALLOCATE_MIN_BYTES ? ALLOCATE_MIN_BYTES : step;
+    end_bytes += step > ALLOCATE_MAX_BYTES ? ALLOCATE_MAX_BYTES : step;
+    st = kv_io_allocate(writer->file, writer->allocated_bytes, end_bytes - writer->allocated_bytes);
+    if (st == KV_OK)
+        writer->allocated_bytes = end_bytes;
+    return st;
+}
+
+static enum kv_status flush(struct kv_segment_writer *writer)
+{
+    struct kv_buffer *buffer = &writer->buffer;
+    uint64_t at = writer->written_bytes;
+    enum kv_status st;
+
+    if (buffer->size == 0)
+        return KV_OK;
+    st = allocate(writer, at + buffer->size);
+    if (st == KV_OK)
+        st = kv_io_write(writer->file, at, buffer->data, buffer->size);
+    if (st != KV_OK)
+        return st;
+    writer->written_bytes += buffer->size;
+    st = kv_io_write_back(writer->file, at, buffer->size);
+    buffer->size = 0;
+    if (buffer->capacity > 2 * BUFFER_BYTES)
+        kv_buffer_release(buffer); /* it held one huge row */
+    return st;
+}
+
+static enum kv_status grow_items(struct kv_segment_writer *writer)
+{
+    size_t capacity = writer->item_capacity ? writer->item_capacity * 2 : FIRST_CAPACITY;
+    struct kv_index_item *items;
+
+    if (writer->info.record_count < writer->item_capacity)
+        return KV_OK;
+    items = realloc(writer->items, capacity * sizeof(*items));
+    if (!items)
+        return kv_fail_nomem();
+    writer->items = items;
+    writer->item_capacity = capacity;
+    return KV_OK;
+}
+
+/* Entries come from files, so their order is checked, not asserted. */
+static enum kv_status take_key(struct kv_segment_writer *writer, struct kv_slice key)
+{
+    struct kv_segment_info *info = &writer->info;
+
+    if (kv_slice_compare(key, kv_buffer_slice(&info->max_key)) <= 0)
+        return kv_fail(KV_CORRUPT, "%s/%s: the entries to merge are out of order",
+                       writer->place->path, writer->name);
+    if (info->record_count == 0 && kv_buffer_set(&info->min_key, key) != KV_OK)
+        return kv_fail_nomem();
+    return kv_buffer_set(&info->max_key, key) == KV_OK ? KV_OK : kv_fail_nomem();
+}
+
+static enum kv_status encode(struct kv_segment_writer *writer, struct kv_record *record)
+{
+    size_t size = kv_record_size(&writer->record_place, record);
+    uint8_t *at;
+
+    if (kv_segment_writer_end_bytes(writer) + size + INTERVAL_MAX_BYTES > KV_SEGMENT_MAX_BYTES)
+        return kv_fail(KV_TOOBIG, "%s/%s: a record of %zu bytes does not fit below 4 GiB",
+                       writer->place->path, writer->name, size);
+    if (writer->buffer.size + size > BUFFER_BYTES) {
+        enum kv_status st = flush(writer);
+        if (st != KV_OK)
+            return st;
+    }
+    at = kv_buffer_reserve(&writer->buffer, size);
+    if (!at)
+        return kv_fail_nomem();
+    kv_record_encode(at, &writer->record_place, kv_segment_writer_end_bytes(writer), record);
+    writer->buffer.size += size;
+    return KV_OK;
+}
+
+static void count(struct kv_segment_info *info, const struct kv_record *record)
+{
+    info->digest = kv_digest_add(info->digest, record->checksum);
+    info->record_count++;
+    info->tombstone_count += record->kind == KV_DELETE;
+    info->entry_bytes += record->size_bytes;
+    if (record->seq < info->min_seq)
+        info->min_seq = record->seq;
+    if (record->seq > info->max_seq)
+        info->max_seq = record->seq;
+}
+
+enum kv_status kv_segment_writer_append(struct kv_segment_writer *writer,
+                                        const struct kv_entry *entry)
+{
+    struct kv_record record = {.kind = entry->deleted ? KV_DELETE : KV_PUT,
+                               .seq = entry->seq,
+                               .key = entry->key,
+                               .row = entry->row};
+    uint64_t offset;
+    enum kv_status st;
+
+    assert(entry->seq >= writer->record_place.base_seq);
+    st = grow_items(writer);
+    if (st == KV_OK)
+        st = take_key(writer, entry->key);
+    if (st == KV_OK)
+        st = encode(writer, &record);
+    if (st != KV_OK)
+        return st;
+    offset = kv_segment_writer_end_bytes(writer) - record.size_bytes;
+    writer->items[writer->info.record_count] = (struct kv_index_item){
+        .hash = kv_hash(entry->key, writer->place->hash_seed), .offset_bytes = (uint32_t)offset};
+    count(&writer->info, &record);
+    return KV_OK;
+}
+
+/* ---- Finishing */
+
+static enum kv_status append_interval(struct kv_segment_writer *writer, struct kv_slice low)
+{
+    struct kv_slice high = kv_buffer_slice(&writer->info.max_key);
+    size_t size = INTERVAL_HEAD_BYTES + low.size + high.size;
+    uint8_t *at = kv_buffer_reserve(&writer->buffer, size);
+
+    if (!at)
+        return kv_fail_nomem();
+    kv_store_u32(at + 4, (uint32_t)low.size);
+    kv_store_u32(at + 8, (uint32_t)high.size);
+    if (low.size)
+        memcpy(at + INTERVAL_HEAD_BYTES, low.data, low.size);
+    memcpy(at + INTERVAL_HEAD_BYTES + low.size, high.data, high.size);
+    kv_store_u32(at, kv_checksum(at + 4, size - 4, writer->header.salt ^ writer->info.end_bytes));
+    writer->buffer.size += size;
+    writer->header.merge.interval_bytes = (uint32_t)size;
+    return KV_OK;
+}
+
+/* All but the header: records and interval, cut to size, durable. */
+static enum kv_status write_body(struct kv_segment_writer *writer, struct kv_slice low)
+{
+    enum kv_status st;
+
+    writer->info.end_bytes = kv_segment_writer_end_bytes(writer);
+    st = append_interval(writer, low);
+    if (st == KV_OK)
+        st = flush(writer);
+    if (st == KV_OK)
+        st = kv_io_truncate(writer->file, writer->written_bytes);
+    return st == KV_OK ? kv_io_sync(writer->file) : st;
+}
+
+static enum kv_status write_header(struct kv_segment_writer *writer)
+{
+    uint8_t page[KV_HEADER_BYTES];
+    const struct kv_segment_info *info = &writer->info;
+    enum kv_status st;
+
+    writer->header.merge.end_bytes = info->end_bytes;
+    writer->header.merge.digest = info->digest;
+    writer->header.merge.first_lsn = info->first_lsn;
+    writer->header.merge.last_lsn = info->last_lsn;
+    writer->header.merge.record_count = (uint32_t)info->record_count;
+    kv_header_encode(page, &writer->header);
+    st = kv_io_write(writer->file, 0, page, sizeof(page));
+    return st == KV_OK ? kv_io_sync(writer->file) : st;
+}
+
+static enum kv_status build_index(struct kv_segment_writer *writer)
+{
+    const struct kv_place *place = writer->place;
+    const struct kv_segment_info *info = &writer->info;
+    uint8_t *data;
+    enum kv_status st = kv_io_map(writer->file, info->end_bytes, false, &data);
+
+    if (st != KV_OK)
+        return st;
+    st = kv_index_build(place, info, kv_slice_of(data, (size_t)info->end_bytes), writer->items,
+                        (size_t)info->record_count, NULL);
+    kv_io_unmap(place->io, data, info->end_bytes);
+    return st;
+}
+
+enum kv_status kv_segment_writer_finish(struct kv_segment_writer *writer,
+                                        const struct kv_segment_writer_summary *summary,
+                                        struct kv_segment_info *info)
+{
+    enum kv_status st;
+
+    assert(writer->info.record_count > 0 && !writer->finished);
+    *info = (struct kv_segment_info){0};
+    writer->info.entry_count = writer->info.record_count;
+    writer->info.first_lsn = summary->first_lsn;
+    writer->info.last_lsn = summary->last_lsn;
+    writer->info.min_time_ms = summary->min_time_ms;
+    writer->info.max_time_ms = summary->max_time_ms;
+    writer->header.merge.last_of_run = summary->last_of_run;
+
+    st = write_body(writer, summary->low);
+    if (st == KV_OK)
+        st = write_header(writer);
+    if (st == KV_OK)
+        st = build_index(writer);
+    if (st != KV_OK)
+        return st;
+    writer->finished = true;
+    *info = writer->info; /* ownership moved */
+    writer->info = (struct kv_segment_info){0};
+    return KV_OK;
+}
