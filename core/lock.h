@@ -46,18 +46,34 @@ struct kv_page {
 struct kv_lock;
 
 /*
- * Open LOCK in `dir`, creating it unless `readonly`. A read-only lock without
- * a LOCK file, or that may not be mapped writable, has a private page. No byte is locked yet.
+ * Open LOCK in `dir`, creating it unless `readonly`; a read-only lock changes
+ * nothing there and works without the file too. No byte is locked yet.
+ * KV_READONLY: LOCK may not be written; open it with `readonly`.
  */
 enum kv_status kv_lock_open(struct kv_io *io, struct kv_dir *dir, unsigned file_mode, bool readonly,
                             struct kv_lock **out) KV_WARN_UNUSED;
 
-/* Release every byte and close. NULL is fine. */
+/*
+ * Close, which releases every byte unless a forked process has the file open
+ * too: a child that closes what it inherited leaves its parent's locks alone.
+ * NULL is fine.
+ */
 void kv_lock_close(struct kv_lock *lock);
 
+/* The shared page; of a read-only lock a private one, zeroed at first. Valid until close. */
 struct kv_page *kv_lock_page(struct kv_lock *lock);
 
-/* Take or convert without waiting. KV_BUSY: another process has it. */
+/*
+ * The shared page, for reading only; NULL if there is none (yet), which only
+ * a read-only lock meets. Its words mean something only while another process holds
+ * ATTACHED shared: ask kv_lock_test before and after reading them.
+ */
+const struct kv_page *kv_lock_view(struct kv_lock *lock);
+
+/*
+ * Take or convert without waiting. KV_BUSY: another process has it, and what
+ * was held is held still. A read-only lock takes bytes shared; without the file it takes nothing, with success.
+ */
 enum kv_status kv_lock_try(struct kv_lock *lock, enum kv_lock_byte byte,
                            enum kv_lock_mode mode) KV_WARN_UNUSED;
 
@@ -67,7 +83,17 @@ enum kv_status kv_lock_wait(struct kv_lock *lock, enum kv_lock_byte byte, enum k
 
 void kv_lock_drop(struct kv_lock *lock, enum kv_lock_byte byte);
 
-/* KV_INVALID if the name LOCK no longer leads to the open file: someone deleted or replaced it. */
+/*
+ * What another process's lock on `byte` would refuse `mode`: KV_LOCK_NONE,
+ * SHARED or EXCLUSIVE in `*held`.
+ */
+enum kv_status kv_lock_test(struct kv_lock *lock, enum kv_lock_byte byte, enum kv_lock_mode mode,
+                            enum kv_lock_mode *held) KV_WARN_UNUSED;
+
+/*
+ * KV_INVALID if the name LOCK no longer leads to the open file: someone deleted
+ * or replaced it (or, for a read-only lock without the file, created it).
+ */
 enum kv_status kv_lock_check(struct kv_lock *lock) KV_WARN_UNUSED;
 
 #endif
