@@ -32,15 +32,26 @@ struct kv_choice {
 };
 
 /*
- * The most useful action, or KV_ACTION_NONE. In this order: the lowest tier
- * with `fanout` runs or more joins if it can, else merges into the next (the
- * last tier into itself); then the contiguous range, also of one segment's run, whose
- * dead share is largest, if it passes garbage_ratio. Applying choices until
- * NONE always ends.
+ * The most useful action, or KV_ACTION_NONE. In this order:
+ *
+ * 1. The lowest tier with `fanout` runs or more: joins them if their key ranges
+ *    ascend from oldest to newest and segments would not be too small (on
+ *    average about a quarter of max_segment_bytes), else merges them into the
+ *    next tier; the last tier goes into itself.
+ * 2. The run whose dead share is largest, if it reaches garbage_ratio.
+ *
+ * Runs of an open merge are never chosen, nor runs newer than those in their
+ * tier. Applying choices until NONE always ends: a join or merge leaves fewer
+ * runs, a rewrite leaves nothing dead.
  */
 struct kv_choice kv_policy_choose(const struct kv_manifest *manifest, const struct kv_policy *policy);
 
-/* Why the policy leaves a run, or what it will do with it: "tier 0 has 2 of 4 runs", … Writes at most `size` bytes. */
+/*
+ * Why the policy leaves a run, or what it will do with it, now or after other
+ * actions: "tier 0 has 2 of 4 runs, 3% dead", "merge: tier 0 has 4 runs",
+ * "join: 4 ascending runs", "rewrite: 92% dead", "in an open merge". Writes at
+ * most `size` bytes with the final NUL; 64 hold any of them.
+ */
 void kv_policy_reason(const struct kv_manifest *manifest, const struct kv_policy *policy,
                       size_t run, char *out, size_t size);
 
