@@ -40,7 +40,7 @@ ASAN = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
 TSAN = BUILD=$(BUILD)/tsan CFLAGS='-O1 -g' SANITIZE='-fsanitize=thread'
 COVERAGE = BUILD=$(BUILD)/coverage CFLAGS='-O0 -g' SANITIZE='--coverage -DNDEBUG'
 # The test drivers read these.
-RUN  = BUILD=$(BUILD) CC=$(CC) KV_SO=$(abspath $(BUILD)/kv.so) KV_A=$(abspath $(CORE_A))
+RUN  = BUILD=$(BUILD) CC=$(CC) SANITIZE='$(SANITIZE)' KV_SO=$(abspath $(BUILD)/kv.so) KV_A=$(abspath $(CORE_A))
 MAKE_QUIETLY = $(MAKE) --no-print-directory -j2
 
 .PHONY: all
@@ -130,7 +130,7 @@ check-tsan: ## the tests with threads under ThreadSanitizer
 check-valgrind: ## the shortest tests and the SQL scripts under valgrind
 	@.ci/install build check valgrind
 	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(TESTS)
-	@$(RUN) tests/run_valgrind.sh
+	@$(RUN) tests/run_valgrind.sh $(TESTS)
 
 .PHONY: lint
 lint: $(BUILD)/kv.so ## format, layers, system calls, lengths

@@ -53,7 +53,7 @@ run_script() {
     mkdir "$dir"
     (
         cd "$dir" || exit
-        timeout 120 kvsql -cmd '.echo on' test.db <"$1" 2>&1
+        timeout "${SQL_TIMEOUT:-120}" kvsql -cmd '.echo on' test.db <"$1" 2>&1
         echo "exit code $?"
     ) 2>/dev/null | sed -E -e "s|$dir|<directory>|g" -e '/^-- Loading resources from/d' \
         -e 's/^(Runtime|Parse) error near line [0-9]+: /Error: /' >"$dir.got"

@@ -135,7 +135,7 @@ static uint64_t kill_a_writer(const char *directory, const struct bench_options 
  * being written. Returns how many of the acknowledged ones are not.
  */
 static uint64_t count_lost(const char *directory, const struct bench_options *options,
-                                   uint64_t first, uint64_t acknowledged)
+                           uint64_t first, uint64_t acknowledged)
 {
     struct kv_store *store = open_store(directory);
     uint64_t lost = 0;
