@@ -2,10 +2,12 @@
 #
 # BUILD=<dir>       where everything built goes (default: build)
 # SANITIZE=<flags>  more flags for compiling and linking, such as -fsanitize=thread
+# BENCH_DIR=<dir>   where benchmarks keep data and figures (default: build/bench)
 # CC, CFLAGS        as usual
 BUILD    ?= build
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
+BENCH_DIR ?= $(BUILD)/bench
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -40,7 +42,8 @@ ASAN = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
 TSAN = BUILD=$(BUILD)/tsan CFLAGS='-O1 -g' SANITIZE='-fsanitize=thread'
 COVERAGE = BUILD=$(BUILD)/coverage CFLAGS='-O0 -g' SANITIZE='--coverage -DNDEBUG'
 # The test drivers read these.
-RUN  = BUILD=$(BUILD) CC=$(CC) SANITIZE='$(SANITIZE)' KV_SO=$(abspath $(BUILD)/kv.so) KV_A=$(abspath $(CORE_A))
+RUN  = BUILD=$(BUILD) CC=$(CC) SANITIZE='$(SANITIZE)' KV_SO=$(abspath $(BUILD)/kv.so) KV_A=$(abspath $(CORE_A)) \
+       BENCH_DIR=$(BENCH_DIR)
 MAKE_QUIETLY = $(MAKE) --no-print-directory -j2
 
 .PHONY: all
@@ -148,10 +151,11 @@ coverage: ## lines and branches that the tests reach (gcovr)
 bench: ## measure beside an ordinary table (BENCH_ROWS, BENCH_VALUE_BYTES, BENCH_RUNS)
 	@.ci/install build bench
 	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BENCHES)
-	@mkdir -p $(BUILD)/bench
+	@mkdir -p $(BENCH_DIR)
 	@$(RUN) $(BUILD)/bench_engine
 	@$(RUN) $(BUILD)/bench_open
 	@$(RUN) $(BUILD)/bench_sql
+	@gnuplot -e "directory='$(BENCH_DIR)'" tests/bench/plot.gnuplot
 
 .PHONY: format
 format: ## clang-format all C files

@@ -488,8 +488,13 @@ static double raw_sync_seconds(const struct bench_options *options)
 static void report(const struct bench_options *options, struct peer *ordinary, struct peer *kv)
 {
     struct bench_json *json = bench_json_open(options, "bench_sql");
-    char name[128];
+    char name[128], path[4200];
+    FILE *ratios;
 
+    snprintf(path, sizeof(path), "%s/bench_sql.dat", options->directory);
+    ratios = fopen(path, "w");
+    if (!ratios)
+        bench_fail("cannot write %s", path);
     printf("%-22s %12s %12s %8s\n", "µs an operation", "ordinary", "kv", "ratio");
     for (unsigned i = 0; i < WORKLOADS; i++) {
         double kv_us = bench_median(kv->seconds[i], options->runs) * 1e6;
@@ -505,7 +510,9 @@ static void report(const struct bench_options *options, struct peer *ordinary, s
         bench_json_number(json, name, "us", ordinary_us);
         printf("%-22s %12.3f %12.3f %8.2f\n", workloads[i].name, ordinary_us, kv_us,
                ordinary_us / kv_us);
+        fprintf(ratios, "\"%s\" %.3f\n", workloads[i].name, ordinary_us / kv_us);
     }
+    fclose(ratios);
     printf("%-22s %12.1f %12.1f\n", "peak memory, MB", (double)ordinary->peak_bytes / 1e6,
            (double)kv->peak_bytes / 1e6);
     bench_json_number(json, "ordinary: peak anonymous memory", "bytes",
