@@ -40,7 +40,6 @@
 #include "bloom.h"
 #include "index_layout.h"
 #include "names.h"
-#include "record.h"
 
 struct kv_index {
     struct kv_io *io;
