@@ -212,19 +212,28 @@ START_TEST(test_policy_joins_only_large_segments)
 }
 END_TEST
 
-/* Goal: of equal shares the one with fewer bytes is cheaper; sums that need more than 64 bits. */
+/* Make a run of four segments of the largest size, half of them dead. */
+static void enlarge(struct kv_manifest *manifest, size_t run)
+{
+    const uint64_t large = KV_SEGMENT_MAX_BYTES - KV_HEADER_BYTES;
+    struct kv_segment_info segments[4];
+
+    for (size_t i = 0; i < 4; i++)
+        segments[i] = segment(manifest->next_number++, large, large / 2);
+    ck_kv(kv_manifest_replace_runs(manifest, run, 1, manifest->runs[run].tier, segments, 4));
+}
+
+/* Goal: of equal shares the one with fewer bytes is cheaper; products that need more than 64 bits. */
 START_TEST(test_policy_compares_shares_exactly)
 {
-    struct kv_manifest manifest = manifest_of("0:az 1:az 2:az");
+    struct kv_manifest manifest = manifest_of("0:az 1:az50 2:az");
     struct kv_policy policy = policy_of(4, 8);
-    const uint64_t large = KV_SEGMENT_MAX_BYTES - KV_HEADER_BYTES;
 
-    manifest.runs[0].segments[0].end_bytes = KV_HEADER_BYTES + large;
-    manifest.runs[0].segments[0].dead_bytes = large / 2;
-    manifest.runs[1].segments[0].dead_bytes = UNIT_BYTES / 2;
-    manifest.runs[2].segments[0].end_bytes = KV_HEADER_BYTES + large;
-    manifest.runs[2].segments[0].dead_bytes = large / 2;
+    enlarge(&manifest, 0);
+    enlarge(&manifest, 2);
     ck_assert_uint_eq(kv_policy_choose(&manifest, &policy).first_run, 1);
+    manifest.runs[1].segments[0].dead_bytes = 0;
+    ck_assert_uint_eq(kv_policy_choose(&manifest, &policy).first_run, 0);
     manifest.runs[2].segments[0].dead_bytes++;
     ck_assert_uint_eq(kv_policy_choose(&manifest, &policy).first_run, 2);
     kv_manifest_release(&manifest);
