@@ -158,7 +158,7 @@ int nanosleep(const struct timespec *asked, struct timespec *left)
 
 /* ---- A directory with one file */
 
-static char path[] = "/tmp/kv-test-io-posix-XXXXXX";
+static char path[64];
 static struct kv_io *io;
 static struct kv_dir *dir;
 static struct kv_file *file;
@@ -166,6 +166,7 @@ static struct kv_file *file;
 static void setup(void)
 {
     io = kv_io_posix();
+    strcpy(path, "/tmp/kv-test-io-posix-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(path));
     ck_kv(kv_io_dir_open(io, path, &dir));
     ck_kv(kv_io_file_open(dir, "file", KV_OPEN_WRITE | KV_OPEN_CREATE, 0600, &file));
@@ -175,6 +176,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+    transfer_max = SIZE_MAX;
     kv_io_file_close(file);
     ck_kv(kv_io_unlink(dir, "file"));
     kv_io_dir_close(dir);
@@ -380,6 +382,7 @@ START_TEST(test_io_posix_temporary_without_tmpfile)
     ck_kv_is(kv_io_file_temporary(io, &temporary), KV_INVALID);
     ck_assert_ptr_null(temporary);
     ck_assert_ptr_nonnull(strstr(kv_message(), left));
+    ck_assert_int_eq(unsetenv("TMPDIR"), 0);
 }
 END_TEST
 

@@ -27,11 +27,12 @@ static void memfs_teardown(void)
     kv_memfs_free(fs);
 }
 
-static char posix_path[] = "/tmp/kv-test-lock-XXXXXX";
+static char posix_path[64];
 
 static void posix_setup(void)
 {
     io = kv_io_posix();
+    strcpy(posix_path, "/tmp/kv-test-lock-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(posix_path));
     ck_kv(kv_io_dir_open(io, posix_path, &dir));
 }
