@@ -148,8 +148,6 @@ enum kv_status kv_txn_get(struct kv_txn *txn, struct kv_slice key,
 /* A position to come back to. Plain data: copy it, forget it. */
 struct kv_savepoint {
     uint64_t record_count;
-    uint64_t size_bytes;
-    uint64_t digest;
 };
 
 /* O(1). */
@@ -171,7 +169,7 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn) KV_WARN_UNUSED;
 
 /*
  * Second half: show it to everyone; frees `txn`. Cannot fail. May seal the log
- * and merge, whose failures are kept for the next kv_txn_begin.
+ * and merge; a failure of that concerns nobody's data and is tried again later.
  */
 void kv_txn_publish(struct kv_txn *txn);
 
@@ -272,7 +270,7 @@ struct kv_stats {
     double space_amplification; /* data_bytes / live_bytes; 0 if there is none */
     uint64_t compactions;
     uint64_t compactions_since_open, seals_since_open, syncs_since_open;
-    uint64_t commits_since_open, gets_since_open;
+    uint64_t commits_since_open;
     uint64_t indexes_rebuilt_since_open;
     uint64_t generation;
 };

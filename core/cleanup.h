@@ -1,0 +1,28 @@
+/*
+ * What to do with files in the store's directory that the manifest does not
+ * name: leftovers of unfinished work, which are removed, except the one kind
+ * that would be a loss.
+ */
+#ifndef KV_CLEANUP_H
+#define KV_CLEANUP_H
+
+#include "engine.h"
+
+/* Raise engine->next_number above every number in the manifest and in the directory. */
+enum kv_status kv_cleanup_note_numbers(struct kv_engine *engine) KV_WARN_UNUSED;
+
+/*
+ * An unlisted log numbered above the active one that continues the recovered
+ * end, with a COMMIT past the last seq copied into it, holds transactions that
+ * the manifest has lost: KV_CORRUPT, nothing is removed. Others are leftovers.
+ */
+enum kv_status kv_cleanup_check_unlisted(struct kv_engine *engine,
+                                         const struct kv_log_tail *tail) KV_WARN_UNUSED;
+
+/*
+ * Remove unlisted segments, their indexes, indexes without a segment and
+ * temporary files. Alone with the store; the manifest is durable.
+ */
+enum kv_status kv_cleanup(struct kv_engine *engine) KV_WARN_UNUSED;
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * Compaction: rewriting a contiguous range of runs into one run.
+ *
+ * Why a version may be dropped: within the range, the newest run that has a
+ * key decides; older versions of it in the range are superseded. Runs outside
+ * the range keep what they have, and stay newer or older than the output,
+ * because the range is contiguous and the output takes its place.
+ *
+ * Why a tombstone may be dropped (P7): it hides versions of its key in older
+ * runs. The versions in the range go with it. Below the range, every run's
+ * ranges and filters are asked; if none can hold the key, nothing is left to
+ * hide. Filters have no false negatives, and a damaged one says maybe. Runs
+ * that appear while the merge works are newer, so this cannot become wrong.
+ * Uncommitted and unsealed records live in logs, which are newer than every run.
+ *
+ * Nothing is unlinked before the manifest without it is durable, and damaged
+ * input stops the merge with everything as it was.
+ */
+#ifndef KV_COMPACT_H
+#define KV_COMPACT_H
+
+#include "engine.h"
+#include "kv.h"
+#include "policy.h"
+
+struct kv_policy kv_compact_policy(const struct kv_settings *settings);
+
+/* Carry out one choice. COMPACTOR is held. KV_INTERRUPTED leaves the runs as they were. */
+enum kv_status kv_compact_apply(struct kv_engine *engine, const struct kv_settings *settings,
+                                const struct kv_choice *choice) KV_WARN_UNUSED;
+
+/* Carry out what the policy says until it has nothing more to say. COMPACTOR is held. */
+enum kv_status kv_compact_by_policy(struct kv_engine *engine,
+                                    const struct kv_settings *settings) KV_WARN_UNUSED;
+
+/* Merge all runs into one without dead records, if there is anything to gain. COMPACTOR is held. */
+enum kv_status kv_compact_all(struct kv_engine *engine,
+                              const struct kv_settings *settings) KV_WARN_UNUSED;
+
+#endif

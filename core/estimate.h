@@ -1,0 +1,20 @@
+/*
+ * Estimates of dead bytes, by sampling keys: they guide the choice of what to
+ * compact and never decide what is dropped.
+ */
+#ifndef KV_ESTIMATE_H
+#define KV_ESTIMATE_H
+
+#include "manifest.h"
+#include "version.h"
+
+/*
+ * A log described by `info`, the active one of `version`, is about to become
+ * the newest run: look a sample of its keys up in the older runs, and add what
+ * they supersede to the dead_bytes of segments in `manifest`, which has the runs of
+ * `version`. Tombstones with nothing older under them are dead themselves. Doubt counts nothing.
+ */
+void kv_estimate_superseded(struct kv_version *version, struct kv_manifest *manifest,
+                            struct kv_segment_info *info);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Reads a log from its start and finds out what it holds: recovery's eyes.
+ *
+ * P1. A transaction counts iff its COMMIT is valid, its seq is the previous
+ * plus one, it begins where the previous one ended, and its digest continues
+ * the chain. Bytes left over from an aborted, torn or overwritten
+ * transaction, even whole old transactions, never count.
+ *
+ * P2. The scan stops at the first transaction that does not count. If a later
+ * COMMIT or an END says that bytes at or past that point were durable, it is
+ * damage, not a torn tail: KV_CORRUPT, and nothing is cut.
+ */
+#ifndef KV_LOG_SCAN_H
+#define KV_LOG_SCAN_H
+
+#include <stdbool.h>
+
+#include "log.h"
+
+struct kv_log_scan {
+    struct kv_log_tail durable; /* as of the last transaction known to be on disk */
+    uint64_t durable_lsn;
+    bool clean;                 /* a valid END stands at the tail: all of it is durable */
+};
+
+/*
+ * Scan `log`, whose memtable is empty: fills it, the tail, and `*out`.
+ * Everything before `start_lsn` (the manifest's) must be there. KV_CORRUPT
+ * with file and offset; KV_NEWER.
+ */
+enum kv_status kv_log_scan(struct kv_log *log, uint64_t start_lsn,
+                           struct kv_log_scan *out) KV_WARN_UNUSED;
+
+#endif

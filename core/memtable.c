@@ -1,0 +1,171 @@
+/* The hash table over a log's items: see memtable.h for how it is published. */
+#include "memtable.h"
+
+#include <stdlib.h>
+
+enum { SPLICE_AHEAD = 12 }; /* slots fetched ahead: about one memory latency of inserts */
+
+/* A slot: high half bits 32 … 63 of the hash, never 0; low half 1 + index of the newest item, 0: none. */
+static inline uint64_t tag_of(uint64_t hash)
+{
+    return (hash | (uint64_t)1 << 32) >> 32 << 32;
+}
+
+static inline uint32_t mask_of(const struct kv_memtable *memtable)
+{
+    return 2 * memtable->capacity - 1;
+}
+
+enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity)
+{
+    uint32_t rounded = 16;
+
+    while (rounded < capacity)
+        rounded *= 2;
+    *memtable = (struct kv_memtable){.capacity = rounded};
+    atomic_init(&memtable->count, 0);
+    kv_order_init(&memtable->order);
+    memtable->items = calloc(rounded, sizeof(*memtable->items));
+    return memtable->items ? KV_OK : kv_fail_nomem();
+}
+
+void kv_memtable_release(struct kv_memtable *memtable)
+{
+    if (memtable->capacity == 0)
+        return; /* never initialised */
+    kv_order_release(&memtable->order);
+    free(memtable->items);
+    free((void *)memtable->slots);
+    *memtable = (struct kv_memtable){0};
+}
+
+enum kv_status kv_memtable_reserve(struct kv_memtable *memtable)
+{
+    if (!memtable->slots)
+        memtable->slots = calloc(2 * (size_t)memtable->capacity, sizeof(*memtable->slots));
+    return memtable->slots ? KV_OK : kv_fail_nomem();
+}
+
+/* The slot that has this hash, or the empty one where it belongs. */
+static inline _Atomic uint64_t *slot_of(const struct kv_memtable *memtable, uint64_t hash,
+                                        uint64_t *content)
+{
+    uint32_t mask = mask_of(memtable);
+    uint32_t at = (uint32_t)hash & mask;
+    uint64_t tag = tag_of(hash);
+
+    for (;;) {
+        *content = atomic_load_explicit(&memtable->slots[at], memory_order_acquire);
+        if (*content == 0 || (*content >> 32 << 32) == tag)
+            return &memtable->slots[at];
+        at = (at + 1) & mask;
+    }
+}
+
+static void link_item(struct kv_memtable *memtable, uint32_t index)
+{
+    struct kv_item *item = &memtable->items[index];
+    uint64_t content;
+    _Atomic uint64_t *slot = slot_of(memtable, item->hash, &content);
+
+    memtable->slots_used += content == 0;
+    item->older = (uint32_t)content;
+    atomic_store_explicit(slot, tag_of(item->hash) | (index + 1), memory_order_release);
+}
+
+/* Make the table anew from the first `count` items: what truncation emptied becomes free again. */
+static void relink(struct kv_memtable *memtable, uint32_t count)
+{
+    memset((void *)memtable->slots, 0, 2 * (size_t)memtable->capacity * sizeof(uint64_t));
+    memtable->slots_used = 0;
+    for (memtable->linked_count = 0; memtable->linked_count < count; memtable->linked_count++)
+        link_item(memtable, memtable->linked_count);
+}
+
+void kv_memtable_link(struct kv_memtable *memtable)
+{
+    uint32_t count = kv_memtable_count(memtable);
+
+    while (memtable->linked_count < count) {
+        if (memtable->slots_used >= memtable->capacity + memtable->capacity / 2)
+            relink(memtable, memtable->linked_count);
+        link_item(memtable, memtable->linked_count++);
+    }
+}
+
+void kv_memtable_prefetch(const struct kv_memtable *memtable, uint64_t hash)
+{
+    __builtin_prefetch((const void *)&memtable->slots[(uint32_t)hash & mask_of(memtable)]);
+}
+
+void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *items, uint32_t count)
+{
+    uint32_t base = kv_memtable_count(memtable);
+
+    memcpy(memtable->items + base, items, count * sizeof(*items));
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + SPLICE_AHEAD < count)
+            kv_memtable_prefetch(memtable, items[i + SPLICE_AHEAD].hash);
+        link_item(memtable, base + i);
+    }
+    memtable->linked_count = base + count;
+    atomic_store_explicit(&memtable->count, base + count, memory_order_release);
+}
+
+void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
+{
+    kv_order_truncate(&memtable->order, count);
+    while (memtable->linked_count > count) {
+        const struct kv_item *item = &memtable->items[--memtable->linked_count];
+        uint64_t content;
+        _Atomic uint64_t *slot = slot_of(memtable, item->hash, &content);
+
+        /* An emptied slot keeps its tag: probing must go on past it. */
+        atomic_store_explicit(slot, tag_of(item->hash) | item->older, memory_order_relaxed);
+    }
+    atomic_store_explicit(&memtable->count, count, memory_order_relaxed);
+}
+
+enum kv_status kv_memtable_grow(struct kv_memtable *memtable, uint32_t capacity)
+{
+    uint32_t rounded = memtable->capacity;
+    struct kv_item *items;
+
+    while (rounded < capacity)
+        rounded *= 2;
+    if (rounded == memtable->capacity)
+        return KV_OK;
+    if (memtable->slots) {
+        _Atomic uint64_t *slots = calloc(2 * (size_t)rounded, sizeof(*slots));
+
+        if (!slots)
+            return kv_fail_nomem();
+        free((void *)memtable->slots);
+        memtable->slots = slots;
+    }
+    items = realloc(memtable->items, rounded * sizeof(*items));
+    if (items) {
+        memtable->items = items;
+        memtable->capacity = rounded;
+    }
+    if (memtable->slots)
+        relink(memtable, memtable->linked_count);
+    return items ? KV_OK : kv_fail_nomem();
+}
+
+uint32_t kv_memtable_find(const struct kv_memtable *memtable, uint64_t hash)
+{
+    uint64_t content;
+
+    if (!memtable->slots)
+        return 0;
+    slot_of(memtable, hash, &content);
+    return (uint32_t)content;
+}
+
+uint64_t kv_memtable_memory_bytes(const struct kv_memtable *memtable)
+{
+    uint64_t items = (uint64_t)kv_memtable_count(memtable) * sizeof(struct kv_item);
+
+    return items + (memtable->slots ? 2 * (uint64_t)memtable->capacity * sizeof(uint64_t) : 0);
+}

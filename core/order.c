@@ -1,0 +1,257 @@
+/*
+ * Batches and their sets.
+ *
+ * Invariants: the batches of a set cover consecutive index ranges, oldest
+ * first, and each is more than twice as long as the next, so a set of n items
+ * has at most log2(n) of them. Sets and batches never change once published
+ * in order->current, which is read and replaced under order->mutex only.
+ */
+#include "order.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+void kv_order_init(struct kv_order *order)
+{
+    pthread_mutex_init(&order->mutex, NULL);
+    order->current = NULL;
+}
+
+void kv_order_release(struct kv_order *order)
+{
+    kv_batch_set_unref(order->current);
+    order->current = NULL;
+    pthread_mutex_destroy(&order->mutex);
+}
+
+static void batch_unref(struct kv_batch *batch)
+{
+    if (batch && atomic_fetch_sub_explicit(&batch->references, 1, memory_order_acq_rel) == 1)
+        free(batch);
+}
+
+void kv_batch_set_unref(struct kv_batch_set *set)
+{
+    if (!set || atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (uint32_t i = 0; i < set->batch_count; i++)
+        batch_unref(set->batches[i]);
+    free(set);
+}
+
+struct kv_batch_set *kv_batch_set_ref(struct kv_batch_set *set)
+{
+    atomic_fetch_add_explicit(&set->references, 1, memory_order_relaxed);
+    return set;
+}
+
+static struct kv_batch *batch_new(uint32_t first, uint32_t end)
+{
+    uint32_t count = end - first;
+    struct kv_batch *batch = malloc(sizeof(*batch) + (size_t)count * sizeof(batch->entries[0]));
+
+    if (!batch)
+        return NULL;
+    atomic_init(&batch->references, 1);
+    batch->first = first;
+    batch->end = end;
+    batch->count = count;
+    return batch;
+}
+
+/* Sort items first … end-1. */
+static struct kv_batch *batch_sort(const struct kv_item_list *list, uint32_t first, uint32_t end)
+{
+    struct kv_batch *batch = batch_new(first, end);
+    struct kv_sort_pair *scratch = malloc(2 * sizeof(*scratch) * (size_t)(end - first));
+
+    if (!batch || !scratch) {
+        free(scratch);
+        batch_unref(batch);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < batch->count; i++)
+        batch->entries[i] = first + i;
+    kv_order_sort_entries(list, batch->entries, batch->count, scratch);
+    free(scratch);
+    return batch;
+}
+
+enum kv_status kv_order_sort_once(const struct kv_item_list *list, uint32_t count,
+                                  struct kv_batch **out)
+{
+    *out = batch_sort(list, 0, count);
+    return *out ? KV_OK : kv_fail_nomem();
+}
+
+static int compare_entries(const struct kv_item_list *list, uint32_t a, uint32_t b)
+{
+    const struct kv_item *left = &list->items[a & KV_ORDER_INDEX];
+    const struct kv_item *right = &list->items[b & KV_ORDER_INDEX];
+
+    if (left->prefix != right->prefix)
+        return left->prefix < right->prefix ? -1 : 1;
+    return kv_slice_compare(list->key(list->context, left->offset_bytes),
+                            list->key(list->context, right->offset_bytes));
+}
+
+/* Merge two neighbours; of equal keys those of `newer` come first. */
+static struct kv_batch *batch_merge(const struct kv_item_list *list, const struct kv_batch *older,
+                                    const struct kv_batch *newer)
+{
+    struct kv_batch *batch = batch_new(older->first, newer->end);
+    uint32_t o = 0, n = 0, out = 0;
+
+    if (!batch)
+        return NULL;
+    while (o < older->count && n < newer->count) {
+        int order = compare_entries(list, newer->entries[n], older->entries[o]);
+
+        if (order > 0) {
+            batch->entries[out++] = older->entries[o++];
+            continue;
+        }
+        /* The newer one comes first, with the rest of its group; an equal older group follows as duplicates. */
+        do {
+            batch->entries[out++] = newer->entries[n++];
+        } while (n < newer->count && (newer->entries[n] & KV_ORDER_DUPLICATE));
+        if (order == 0) {
+            do {
+                batch->entries[out++] = older->entries[o++] | KV_ORDER_DUPLICATE;
+            } while (o < older->count && (older->entries[o] & KV_ORDER_DUPLICATE));
+        }
+    }
+    while (o < older->count)
+        batch->entries[out++] = older->entries[o++];
+    while (n < newer->count)
+        batch->entries[out++] = newer->entries[n++];
+    return batch;
+}
+
+/* A set of `count` batches, taking over their references, also when it fails. */
+static struct kv_batch_set *set_new(struct kv_batch **batches, uint32_t count)
+{
+    struct kv_batch_set *set = malloc(sizeof(*set) + count * sizeof(set->batches[0]));
+
+    if (!set) {
+        for (uint32_t i = 0; i < count; i++)
+            batch_unref(batches[i]);
+        return NULL;
+    }
+    atomic_init(&set->references, 1);
+    set->end = count ? batches[count - 1]->end : 0;
+    set->batch_count = count;
+    memcpy(set->batches, batches, count * sizeof(batches[0]));
+    return set;
+}
+
+/* The set that follows `set` (NULL: none yet) when items up to `end` are in order too. */
+static struct kv_batch_set *set_extend(const struct kv_item_list *list,
+                                       const struct kv_batch_set *set, uint32_t end)
+{
+    struct kv_batch *batches[KV_BATCH_COUNT_MAX + 1];
+    uint32_t count = set ? set->batch_count : 0;
+    struct kv_batch *last = batch_sort(list, set ? set->end : 0, end);
+
+    if (!last)
+        return NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        batches[i] = set->batches[i];
+        atomic_fetch_add_explicit(&batches[i]->references, 1, memory_order_relaxed);
+    }
+    while (count > 0 && batches[count - 1]->count <= 2 * (uint64_t)last->count) {
+        struct kv_batch *merged = batch_merge(list, batches[count - 1], last);
+
+        if (!merged)
+            break; /* out of memory: longer than it should be, but right */
+        batch_unref(batches[--count]);
+        batch_unref(last);
+        last = merged;
+    }
+    if (count == KV_BATCH_COUNT_MAX) {
+        while (count > 0)
+            batch_unref(batches[--count]);
+        batch_unref(last);
+        return NULL;
+    }
+    batches[count++] = last;
+    return set_new(batches, count);
+}
+
+enum kv_status kv_order_sort(struct kv_order *order, const struct kv_item_list *list,
+                             uint32_t count, struct kv_batch_set **out)
+{
+    struct kv_batch_set *set;
+
+    *out = NULL;
+    pthread_mutex_lock(&order->mutex);
+    set = order->current;
+    if (count > 0 && (!set || set->end < count)) {
+        struct kv_batch_set *extended = set_extend(list, set, count);
+
+        if (!extended) {
+            pthread_mutex_unlock(&order->mutex);
+            return kv_fail_nomem();
+        }
+        kv_batch_set_unref(set);
+        order->current = set = extended;
+    }
+    if (set)
+        *out = kv_batch_set_ref(set);
+    pthread_mutex_unlock(&order->mutex);
+    return *out || (*out = set_new(NULL, 0)) ? KV_OK : kv_fail_nomem();
+}
+
+/* `batch` without the items from `end` on; flags of what stays first in its group are cleared. */
+static struct kv_batch *batch_cut(const struct kv_batch *batch, uint32_t end)
+{
+    struct kv_batch *cut = batch_new(batch->first, end);
+    uint32_t out = 0;
+    bool headless = false; /* the head of this group is gone */
+
+    if (!cut)
+        return NULL;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        uint32_t entry = batch->entries[i];
+
+        if (!(entry & KV_ORDER_DUPLICATE))
+            headless = false;
+        if ((entry & KV_ORDER_INDEX) >= end) {
+            headless |= !(entry & KV_ORDER_DUPLICATE);
+            continue;
+        }
+        cut->entries[out++] = headless ? entry & KV_ORDER_INDEX : entry;
+        headless = false;
+    }
+    return cut;
+}
+
+void kv_order_truncate(struct kv_order *order, uint32_t count)
+{
+    struct kv_batch *batches[KV_BATCH_COUNT_MAX];
+    struct kv_batch_set *set, *shorter = NULL;
+    uint32_t kept = 0;
+
+    pthread_mutex_lock(&order->mutex);
+    set = order->current;
+    if (!set || set->end <= count) {
+        pthread_mutex_unlock(&order->mutex);
+        return;
+    }
+    for (uint32_t i = 0; i < set->batch_count && set->batches[i]->first < count; i++) {
+        struct kv_batch *batch = set->batches[i];
+
+        if (batch->end <= count)
+            atomic_fetch_add_explicit(&batch->references, 1, memory_order_relaxed);
+        else
+            batch = batch_cut(batch, count);
+        if (!batch)
+            break;
+        batches[kept++] = batch;
+    }
+    if (kept > 0)
+        shorter = set_new(batches, kept);
+    order->current = shorter;
+    pthread_mutex_unlock(&order->mutex);
+    kv_batch_set_unref(set);
+}

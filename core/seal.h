@@ -1,0 +1,33 @@
+/*
+ * Sealing: the active log becomes a tier-0 run, and a new log takes its place.
+ *
+ * The order (P0): the log is durable; its index is written; the new log is
+ * written and durable; then one manifest names all three. Whatever stops this
+ * half-way leaves files that no manifest names, and the log as it was. The
+ * log is trimmed last, when its manifest is durable.
+ */
+#ifndef KV_SEAL_H
+#define KV_SEAL_H
+
+#include "engine.h"
+
+/*
+ * Seal the active log, unless it is empty, at its committed end. WRITER is
+ * held. With `keep_tail` what lies behind the committed end stays readable:
+ * the caller moves it elsewhere, and trims the log then.
+ */
+enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail) KV_WARN_UNUSED;
+
+/*
+ * Describe the first `end` of a log as a sealed segment, and write its index.
+ * `*info` is the caller's to release.
+ */
+enum kv_status kv_seal_describe(const struct kv_place *place, struct kv_log *log,
+                                const struct kv_log_tail *end,
+                                struct kv_segment_info *info) KV_WARN_UNUSED;
+
+/* The header of a log that follows `tail` of a log, which ends at `end_lsn`; salt and number are new. */
+enum kv_status kv_seal_next_header(struct kv_engine *engine, const struct kv_log_tail *tail,
+                                   uint64_t end_lsn, struct kv_header *out) KV_WARN_UNUSED;
+
+#endif

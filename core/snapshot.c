@@ -1,0 +1,142 @@
+/* Snapshots, and the verbs that make one for a single call. */
+#include <stdlib.h>
+
+#include "hash.h"
+#include "txn.h"
+
+enum kv_status kv_snapshot_new(struct kv_store *store, struct kv_snapshot **out)
+{
+    struct kv_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+
+    *out = snapshot;
+    if (!snapshot)
+        return kv_fail_nomem();
+    snapshot->store = store;
+    kv_engine_add_pin(&store->engine, &snapshot->pin);
+    return KV_OK;
+}
+
+void kv_snapshot_free(struct kv_snapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    kv_engine_remove_pin(&snapshot->store->engine, &snapshot->pin);
+    free(snapshot);
+}
+
+enum kv_status kv_snapshot_acquire(struct kv_snapshot *snapshot)
+{
+    if (snapshot->held)
+        return kv_fail(KV_INVALID, "the snapshot is held already");
+    snapshot->lsn = kv_engine_acquire(&snapshot->store->engine, &snapshot->pin);
+    snapshot->held = true;
+    return KV_OK;
+}
+
+void kv_snapshot_release(struct kv_snapshot *snapshot)
+{
+    if (!snapshot->held)
+        return;
+    snapshot->held = false;
+    kv_engine_release_pin(&snapshot->pin);
+}
+
+/* The seq of the transaction that ends at `lsn` of the version's log. */
+static uint64_t seq_at(const struct kv_version *version, uint64_t lsn)
+{
+    const struct kv_log *log = version->log;
+    uint64_t end = kv_log_offset(log, lsn);
+    struct kv_commit commit;
+
+    if (end < KV_HEADER_BYTES + KV_COMMIT_BYTES)
+        return log->header.base_seq;
+    end -= KV_COMMIT_BYTES;
+    if (kv_commit_decode(kv_slice_of(log->data + end, KV_COMMIT_BYTES), log->header.salt, end,
+                         &commit) != KV_OK)
+        return log->header.base_seq;
+    return commit.seq;
+}
+
+uint64_t kv_snapshot_seq(const struct kv_snapshot *snapshot)
+{
+    return seq_at(snapshot->pin.version, snapshot->lsn);
+}
+
+uint64_t kv_store_seq(struct kv_store *store)
+{
+    struct kv_pin pin = {0};
+    uint64_t lsn, seq;
+
+    kv_engine_add_pin(&store->engine, &pin);
+    lsn = kv_engine_acquire(&store->engine, &pin);
+    seq = seq_at(pin.version, lsn);
+    kv_engine_remove_pin(&store->engine, &pin);
+    return seq;
+}
+
+enum kv_status kv_snapshot_get(struct kv_snapshot *snapshot, struct kv_txn *txn,
+                               struct kv_slice key, struct kv_entry *out)
+{
+    uint64_t hash = kv_hash(key, snapshot->store->engine.place.hash_seed);
+    enum kv_status st = KV_DONE;
+
+    if (txn)
+        st = kv_write_set_get(txn->set, hash, key, out);
+    if (st == KV_DONE)
+        st = kv_version_get(snapshot->pin.version, snapshot->lsn, hash, key, out);
+    return st == KV_OK && out->deleted ? KV_DONE : st;
+}
+
+/* ---- Verbs of one call */
+
+enum kv_status kv_get(struct kv_store *store, struct kv_slice key, void **row, size_t *row_size)
+{
+    struct kv_snapshot snapshot = {.store = store};
+    struct kv_entry entry;
+    enum kv_status st;
+
+    *row = NULL;
+    *row_size = 0;
+    kv_engine_add_pin(&store->engine, &snapshot.pin);
+    snapshot.lsn = kv_engine_acquire(&store->engine, &snapshot.pin);
+    st = kv_snapshot_get(&snapshot, NULL, key, &entry);
+    if (st == KV_OK) {
+        *row = malloc(entry.row.size + 1);
+        if (*row) {
+            memcpy(*row, entry.row.data, entry.row.size);
+            *row_size = entry.row.size;
+        } else {
+            st = kv_fail_nomem();
+        }
+    }
+    kv_engine_remove_pin(&store->engine, &snapshot.pin);
+    return st;
+}
+
+enum kv_status kv_put(struct kv_store *store, struct kv_slice key, struct kv_slice row)
+{
+    struct kv_txn *txn;
+    enum kv_status st = kv_txn_begin(store, NULL, &txn);
+
+    if (st != KV_OK)
+        return st;
+    st = kv_txn_put(txn, key, row);
+    if (st == KV_OK)
+        return kv_txn_commit(txn);
+    kv_txn_abort(txn);
+    return st;
+}
+
+enum kv_status kv_delete(struct kv_store *store, struct kv_slice key)
+{
+    struct kv_txn *txn;
+    enum kv_status st = kv_txn_begin(store, NULL, &txn);
+
+    if (st != KV_OK)
+        return st;
+    st = kv_txn_delete(txn, key);
+    if (st == KV_OK)
+        return kv_txn_commit(txn);
+    kv_txn_abort(txn);
+    return st;
+}

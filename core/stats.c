@@ -1,0 +1,274 @@
+/* What a store can say about itself. */
+#include <stdio.h>
+
+#include "compact.h"
+#include "store.h"
+
+enum {
+    EXACT_RECORD_MAX = 10000, /* up to here keys are counted, beyond they are estimated */
+    REASON_BYTES = 160,
+};
+
+/* Everything that the numbers are made from, at one moment. */
+struct view {
+    struct kv_snapshot *snapshot;
+    struct kv_manifest manifest;
+    uint32_t log_end_bytes;
+    uint32_t log_record_count; /* at least those in the snapshot */
+};
+
+static void view_release(struct view *view)
+{
+    kv_manifest_release(&view->manifest);
+    kv_snapshot_free(view->snapshot);
+}
+
+static enum kv_status view_open(struct kv_store *store, struct view *view)
+{
+    enum kv_status st = kv_snapshot_new(store, &view->snapshot);
+    bool same = false;
+
+    view->manifest = (struct kv_manifest){0};
+    while (st == KV_OK && !same) {
+        st = kv_snapshot_acquire(view->snapshot);
+        if (st != KV_OK)
+            break;
+        kv_manifest_release(&view->manifest);
+        pthread_mutex_lock(&store->engine.mutex);
+        same = view->snapshot->pin.version == store->engine.version;
+        st = kv_manifest_copy(&view->manifest, &store->engine.manifest);
+        pthread_mutex_unlock(&store->engine.mutex);
+        if (!same)
+            kv_snapshot_release(view->snapshot);
+    }
+    if (st != KV_OK) {
+        view_release(view);
+        return st;
+    }
+    const struct kv_log *log = view->snapshot->pin.version->log;
+    view->log_end_bytes = (uint32_t)kv_log_offset(log, view->snapshot->lsn);
+    view->log_record_count = kv_memtable_count(&log->memtable);
+    return KV_OK;
+}
+
+/* Sum up what manifest and log know. */
+static void add_segments(const struct view *view, struct kv_stats *out, uint64_t *entries)
+{
+    const struct kv_version *version = view->snapshot->pin.version;
+
+    *entries = view->log_record_count;
+    out->segments = 1;
+    out->runs = view->manifest.run_count;
+    out->records = view->log_record_count;
+    out->data_bytes = view->log_end_bytes;
+    out->live_bytes = view->log_end_bytes - KV_HEADER_BYTES;
+    for (size_t r = 0; r < view->manifest.run_count; r++) {
+        const struct kv_run *run = &view->manifest.runs[r];
+
+        for (size_t s = 0; s < run->segment_count; s++) {
+            const struct kv_segment_info *info = &run->segments[s];
+            uint64_t size = info->end_bytes - KV_HEADER_BYTES;
+            uint64_t dead = info->dead_bytes < size ? info->dead_bytes : size;
+            const struct kv_segment *open = kv_run_segment(version->runs[r], s);
+
+            out->segments++;
+            out->records += info->record_count;
+            out->tombstones += info->tombstone_count;
+            out->data_bytes += info->end_bytes;
+            out->live_bytes += size - dead;
+            out->dead_bytes += dead;
+            out->index_bytes += kv_segment_index_bytes(open);
+            out->indexes_rebuilt_since_open += kv_segment_index_rebuilt(open);
+            *entries += (uint64_t)((double)(info->entry_count - info->tombstone_count) *
+                                   (double)(size - dead) / (double)(size ? size : 1));
+        }
+    }
+}
+
+/* Read the store: only where that is quick. */
+static enum kv_status count_exactly(struct view *view, struct kv_stats *out)
+{
+    struct kv_range everything = {0};
+    struct kv_scan *scan;
+    struct kv_entry entry;
+    uint64_t keys = 0, bytes = 0;
+    enum kv_status st = kv_scan_open(view->snapshot, NULL, &everything, &scan);
+
+    if (st != KV_OK)
+        return st;
+    while ((st = kv_scan_next(scan, &entry)) == KV_OK) {
+        keys++;
+        bytes += entry.size_bytes;
+    }
+    kv_scan_close(scan);
+    if (st != KV_DONE)
+        return st;
+    out->keys = keys;
+    out->exact = true;
+    out->live_bytes = bytes;
+    out->dead_bytes = out->data_bytes - out->segments * KV_HEADER_BYTES - bytes;
+    return KV_OK;
+}
+
+static enum kv_status add_size(void *context, const char *name)
+{
+    struct {
+        struct kv_dir *dir;
+        uint64_t bytes;
+    } *sum = context;
+    struct kv_file *file;
+    uint64_t size;
+
+    /* A file may go away while we look. */
+    if (kv_io_file_open(sum->dir, name, 0, 0, &file) != KV_OK)
+        return KV_OK;
+    if (kv_io_file_size(file, &size) == KV_OK)
+        sum->bytes += size;
+    kv_io_file_close(file);
+    return KV_OK;
+}
+
+static enum kv_status add_files(struct kv_engine *engine, struct kv_stats *out)
+{
+    struct {
+        struct kv_dir *dir;
+        uint64_t bytes;
+    } sum = {engine->place.dir, 0};
+    enum kv_status st = kv_io_dir_list(engine->place.dir, add_size, &sum);
+
+    out->disk_bytes = sum.bytes;
+    return st;
+}
+
+static double ratio(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 0 : (double)part / (double)whole;
+}
+
+static void add_counters(struct kv_engine *engine, const struct view *view, struct kv_stats *out)
+{
+    const struct kv_manifest *manifest = &view->manifest;
+    uint64_t log_bytes = manifest->log_bytes_written + view->log_end_bytes - KV_HEADER_BYTES;
+
+    out->generation = manifest->generation;
+    out->compactions = manifest->compaction_count;
+    out->compactions_since_open = atomic_load(&engine->counters.compactions);
+    out->seals_since_open = atomic_load(&engine->counters.seals);
+    out->syncs_since_open = atomic_load(&engine->counters.syncs);
+    out->commits_since_open = atomic_load(&engine->counters.commits);
+    out->memory_bytes = kv_memtable_memory_bytes(&view->snapshot->pin.version->log->memtable);
+    out->write_amplification = ratio(log_bytes + manifest->merge_bytes_written, log_bytes);
+    out->space_amplification = ratio(out->data_bytes, out->live_bytes);
+}
+
+enum kv_status kv_store_stats(struct kv_store *store, struct kv_stats *out)
+{
+    struct view view;
+    enum kv_status st;
+
+    *out = (struct kv_stats){0};
+    st = view_open(store, &view);
+    if (st != KV_OK)
+        return st;
+    add_segments(&view, out, &out->keys);
+    out->last_seq = kv_snapshot_seq(view.snapshot);
+    if (out->records <= EXACT_RECORD_MAX)
+        st = count_exactly(&view, out);
+    else
+        out->exact = view.log_record_count == 0 && out->runs == 1 && out->dead_bytes == 0 &&
+                     out->tombstones == 0;
+    if (st == KV_OK)
+        st = add_files(&store->engine, out);
+    add_counters(&store->engine, &view, out);
+    view_release(&view);
+    return st;
+}
+
+/* ---- Segments */
+
+struct reporting {
+    struct kv_engine *engine;
+    struct kv_policy policy;
+    const struct view *view;
+    enum kv_status (*each)(void *context, const struct kv_segment_report *report);
+    void *context;
+};
+
+static enum kv_status report_log(const struct reporting *reporting,
+                                 const struct kv_settings *settings)
+{
+    const struct view *view = reporting->view;
+    const struct kv_log *log = view->snapshot->pin.version->log;
+    uint64_t last_seq = kv_snapshot_seq(view->snapshot);
+    char reason[REASON_BYTES];
+    struct kv_segment_report report = {.number = log->header.number,
+                                       .state = KV_SEGMENT_ACTIVE,
+                                       .file_bytes = view->log_end_bytes,
+                                       .records = view->log_record_count,
+                                       .live_bytes = view->log_end_bytes - KV_HEADER_BYTES,
+                                       .reason = reason};
+
+    if (last_seq > log->header.base_seq) {
+        report.min_seq = log->header.base_seq + 1;
+        report.max_seq = last_seq;
+    }
+    snprintf(reason, sizeof(reason), "takes writes, sealed at %llu bytes",
+             (unsigned long long)settings->segment_bytes);
+    return reporting->each(reporting->context, &report);
+}
+
+static enum kv_status report_run(const struct reporting *reporting, size_t r, unsigned number,
+                                 bool merging)
+{
+    const struct kv_run *run = &reporting->view->manifest.runs[r];
+    char reason[REASON_BYTES];
+    enum kv_status st = KV_OK;
+
+    kv_policy_reason(&reporting->view->manifest, &reporting->policy, r, reason, sizeof(reason));
+    for (size_t s = 0; s < run->segment_count && st == KV_OK; s++) {
+        const struct kv_segment_info *info = &run->segments[s];
+        uint64_t size = info->end_bytes - KV_HEADER_BYTES;
+        struct kv_segment_report report = {
+            .number = info->number,
+            .tier = run->tier,
+            .run = number,
+            .state = merging ? KV_SEGMENT_MERGING : KV_SEGMENT_SEALED,
+            .file_bytes = info->end_bytes,
+            .records = info->record_count,
+            .tombstones = info->tombstone_count,
+            .live_bytes = size - (info->dead_bytes < size ? info->dead_bytes : size),
+            .dead_bytes = info->dead_bytes,
+            .min_key = kv_buffer_slice(&info->min_key),
+            .max_key = kv_buffer_slice(&info->max_key),
+            .min_seq = info->min_seq,
+            .max_seq = info->max_seq,
+            .min_time_ms = info->min_time_ms,
+            .max_time_ms = info->max_time_ms,
+            .reason = reason};
+
+        st = reporting->each(reporting->context, &report);
+    }
+    return st;
+}
+
+enum kv_status kv_store_segments(struct kv_store *store, const struct kv_settings *settings,
+                                 enum kv_status (*each)(void *context,
+                                                        const struct kv_segment_report *report),
+                                 void *context)
+{
+    struct reporting reporting = {.engine = &store->engine, .each = each, .context = context};
+    struct view view;
+    enum kv_status st;
+
+    settings = kv_store_settings(store, settings);
+    reporting.policy = kv_compact_policy(settings);
+    st = view_open(store, &view);
+    if (st != KV_OK)
+        return st;
+    reporting.view = &view;
+    st = report_log(&reporting, settings);
+    for (size_t r = 0; r < view.manifest.run_count && st == KV_OK; r++)
+        st = report_run(&reporting, r, (unsigned)r + 1, false);
+    view_release(&view);
+    return st;
+}

@@ -1,0 +1,357 @@
+/*
+ * Opening, sharing and closing stores.
+ *
+ * The registry lists the stores open in this process by their directory's
+ * device and inode, so that every path to a directory leads to one object. Its
+ * mutex is held while a store is being opened or closed: two threads never
+ * recover the same one.
+ */
+#include "store.h"
+
+#include <stdlib.h>
+
+#include "create.h"
+#include "recover.h"
+
+enum { ATTACH_WAIT_MS = 1000 };
+
+static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct kv_store *registry;
+
+/* ---- Registry; its mutex is held */
+
+static struct kv_store *find_store(const struct kv_io *io, struct kv_identity identity)
+{
+    for (struct kv_store *store = registry; store; store = store->next) {
+        if (store->engine.place.io == io && store->identity.device == identity.device &&
+            store->identity.inode == identity.inode)
+            return store;
+    }
+    return NULL;
+}
+
+static void remove_store(const struct kv_store *store)
+{
+    struct kv_store **at = &registry;
+
+    while (*at != store)
+        at = &(*at)->next;
+    *at = store->next;
+}
+
+static enum kv_status check_uuid(const struct kv_engine *engine, const uint8_t *expected)
+{
+    if (!expected || memcmp(engine->place.uuid, expected, KV_UUID_BYTES) == 0)
+        return KV_OK;
+    return kv_fail(KV_MISMATCH, "%s: holds another store than the one recorded for this table",
+                   engine->path);
+}
+
+/* One more user of a store that is open already. */
+static enum kv_status share(struct kv_store *store, const struct kv_open_options *options,
+                            struct kv_store **out)
+{
+    enum kv_status st = check_uuid(&store->engine, options->uuid);
+
+    if (st != KV_OK)
+        return st;
+    if (options->mode == KV_OPEN_NEW)
+        return kv_fail(KV_EXISTS, "%s already holds a store", store->engine.path);
+    if (store->engine.place.readonly && !options->readonly)
+        return kv_fail(KV_BUSY, "%s: is open read-only in this process; close that first",
+                       store->engine.path);
+    store->users++;
+    *out = store;
+    return KV_OK;
+}
+
+/* ---- Attaching */
+
+static enum kv_status open_directory(struct kv_io *io, const char *path,
+                                     const struct kv_open_options *options, struct kv_dir **out)
+{
+    unsigned mode = options->file_mode;
+    enum kv_status st = kv_io_dir_open(io, path, out);
+
+    if (st != KV_NOTFOUND || options->mode == KV_OPEN_EXISTING || options->readonly)
+        return st;
+    /* Who may read a file may also look for it. */
+    st = kv_create_directory(io, path, mode | (mode & 0444) >> 2);
+    return st == KV_OK ? kv_io_dir_open(io, path, out) : st;
+}
+
+/* Be the only process: OPEN, then ATTACHED. */
+static enum kv_status attach(struct kv_engine *engine, unsigned timeout_ms)
+{
+    enum kv_lock_mode mode = engine->place.readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE;
+    unsigned wait_ms = timeout_ms > ATTACH_WAIT_MS ? timeout_ms : ATTACH_WAIT_MS;
+    enum kv_status st;
+
+    st = kv_lock_open(engine->place.io, engine->place.dir, engine->place.file_mode,
+                      engine->place.readonly, &engine->lock);
+    if (st != KV_OK)
+        return st;
+    engine->page = kv_lock_page(engine->lock);
+    st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, mode, wait_ms);
+    if (st == KV_OK)
+        st = kv_lock_wait(engine->lock, KV_LOCK_ATTACHED, mode, timeout_ms);
+    if (st == KV_OK)
+        st = kv_lock_check(engine->lock);
+    if (st == KV_BUSY)
+        st = kv_fail(KV_BUSY, "%s: another process has the store open", engine->path);
+    return st;
+}
+
+/* Recovery is done: let other threads' calls in, and other processes' readers once they can be served. */
+static enum kv_status settle(struct kv_engine *engine)
+{
+    enum kv_status st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_SHARED);
+
+    kv_lock_drop(engine->lock, KV_LOCK_OPEN);
+    return st;
+}
+
+/* ---- Opening */
+
+static enum kv_status not_there(const struct kv_engine *engine)
+{
+    return kv_fail(KV_NOTFOUND, "%s: there is no store", engine->path);
+}
+
+/* Load the manifest, or make a store if that is wanted. */
+static enum kv_status load_or_create(struct kv_engine *engine,
+                                     const struct kv_open_options *options)
+{
+    struct kv_place *place = &engine->place;
+    bool create = options->mode != KV_OPEN_EXISTING && !options->readonly;
+    enum kv_status st = kv_manifest_load(place->io, place->dir, place->path, &engine->manifest);
+
+    if (st == KV_NOTFOUND)
+        st = create ? kv_create_store(engine, options->schema) : not_there(engine);
+    else if (st == KV_OK && options->mode == KV_OPEN_NEW) {
+        kv_create_adopt(engine);
+        st = kv_create_over(engine, options->schema);
+    }
+    if (st == KV_OK) {
+        kv_create_adopt(engine);
+        st = check_uuid(engine, options->uuid);
+    }
+    return st;
+}
+
+/* Bring a store up whose io, directory and path are set. */
+static enum kv_status start(struct kv_store *store, const struct kv_open_options *options)
+{
+    struct kv_engine *engine = &store->engine;
+    enum kv_status st = KV_OK;
+
+    engine->place.path = engine->path;
+    engine->place.file_mode = options->file_mode;
+    engine->place.readonly = options->readonly;
+    store->settings = options->settings;
+    store->temporary = options->temporary;
+    if (!options->readonly)
+        st = kv_io_dir_writable(engine->place.dir);
+    if (st == KV_OK)
+        st = kv_io_random(engine->place.io, &engine->nonce_seed, sizeof(engine->nonce_seed));
+    if (st == KV_OK)
+        st = attach(engine, options->settings.busy_timeout_ms);
+    if (st == KV_OK)
+        st = load_or_create(engine, options);
+    if (st == KV_OK) /* manifests come and go, the schema stays */
+        st = kv_buffer_set(&store->schema, kv_buffer_slice(&engine->manifest.schema));
+    if (st == KV_OK)
+        st = kv_recover(engine);
+    if (st == KV_OK)
+        st = settle(engine);
+    return st;
+}
+
+static struct kv_store *store_new(struct kv_io *io, const char *path)
+{
+    struct kv_store *store = calloc(1, sizeof(*store));
+
+    if (!store)
+        return NULL;
+    kv_engine_init(&store->engine);
+    store->engine.place.io = io;
+    store->engine.path = strdup(path);
+    if (!store->engine.path) {
+        kv_engine_release(&store->engine);
+        free(store);
+        return NULL;
+    }
+    return store;
+}
+
+static void store_free(struct kv_store *store)
+{
+    kv_buffer_release(&store->schema);
+    kv_engine_release(&store->engine);
+    free(store);
+}
+
+/* Open a directory that nobody in this process has open, or share it. The registry's mutex is held. */
+static enum kv_status open_locked(const char *path, const struct kv_open_options *options,
+                                  struct kv_store **out)
+{
+    struct kv_store *store = store_new(options->io, path), *open;
+    struct kv_engine *engine;
+    enum kv_status st;
+
+    if (!store)
+        return kv_fail_nomem();
+    engine = &store->engine;
+    st = open_directory(options->io, path, options, &engine->place.dir);
+    if (st == KV_OK)
+        st = kv_io_dir_identity(engine->place.dir, &store->identity);
+    open = st == KV_OK ? find_store(options->io, store->identity) : NULL;
+    if (open)
+        st = share(open, options, out);
+    else if (st == KV_OK)
+        st = start(store, options);
+    if (st == KV_OK && !open) {
+        store->users = 1;
+        store->next = registry;
+        registry = store;
+        *out = store;
+        return KV_OK;
+    }
+    store_free(store);
+    return st;
+}
+
+enum kv_status kv_store_open(const char *path, const struct kv_open_options *options,
+                             struct kv_store **out)
+{
+    struct kv_open_options filled = options ? *options : kv_open_options_default();
+    enum kv_status st = kv_settings_check(&filled.settings);
+
+    *out = NULL;
+    if (st != KV_OK)
+        return st;
+    if (path[0] == '\0')
+        return kv_fail(KV_INVALID, "the path of a store is empty");
+    if (!filled.io)
+        filled.io = kv_io_posix();
+    if (filled.file_mode == 0)
+        filled.file_mode = 0600;
+    pthread_mutex_lock(&registry_mutex);
+    st = open_locked(path, &filled, out);
+    pthread_mutex_unlock(&registry_mutex);
+    return st;
+}
+
+/* ---- Closing */
+
+/* Be alone again, if possible, and leave a clean end. */
+static enum kv_status stop(struct kv_engine *engine)
+{
+    enum kv_status st;
+
+    if (engine->place.readonly)
+        return KV_OK;
+    st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, KV_LOCK_EXCLUSIVE, ATTACH_WAIT_MS);
+    if (st == KV_OK)
+        st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE);
+    if (st == KV_OK)
+        st = kv_recover_close(engine);
+    return st == KV_BUSY ? KV_OK : st; /* another process has it: the last one marks the end */
+}
+
+/* Remove a store's files and its directory; nobody has it open. */
+static enum kv_status destroy_files(struct kv_io *io, struct kv_dir *dir, const char *path)
+{
+    enum kv_status st = kv_create_undo(dir, path);
+
+    if (st != KV_OK)
+        return st;
+    st = kv_io_dir_remove(io, path);
+    return st == KV_EXISTS ? KV_OK : st; /* files of others are in it: they stay */
+}
+
+enum kv_status kv_store_close(struct kv_store *store)
+{
+    enum kv_status st = KV_OK;
+
+    if (!store)
+        return KV_OK;
+    pthread_mutex_lock(&registry_mutex);
+    if (--store->users == 0) {
+        struct kv_engine *engine = &store->engine;
+
+        remove_store(store);
+        if (store->temporary)
+            st = destroy_files(engine->place.io, engine->place.dir, engine->path);
+        else
+            st = stop(engine);
+        store_free(store);
+    }
+    pthread_mutex_unlock(&registry_mutex);
+    return st;
+}
+
+/* ---- Destroying */
+
+static enum kv_status destroy_locked(const char *path, struct kv_io *io)
+{
+    struct kv_store *store = store_new(io, path);
+    struct kv_engine *engine;
+    enum kv_status st;
+
+    if (!store)
+        return kv_fail_nomem();
+    engine = &store->engine;
+    st = kv_io_dir_open(io, path, &engine->place.dir);
+    if (st == KV_NOTFOUND)
+        st = not_there(engine);
+    if (st == KV_OK)
+        st = kv_io_dir_identity(engine->place.dir, &store->identity);
+    if (st == KV_OK && find_store(io, store->identity))
+        st = kv_fail(KV_BUSY,
+                     "%s: this process has the store open; drop the tables that use it, or close "
+                     "their connections",
+                     path);
+    engine->place.path = engine->path;
+    engine->place.file_mode = 0600;
+    if (st == KV_OK)
+        st = kv_create_check_store(engine->place.dir, path);
+    if (st == KV_OK)
+        st = attach(engine, 0);
+    if (st == KV_OK)
+        st = destroy_files(io, engine->place.dir, path);
+    store_free(store);
+    return st;
+}
+
+enum kv_status kv_destroy(const char *path, struct kv_io *io)
+{
+    enum kv_status st;
+
+    pthread_mutex_lock(&registry_mutex);
+    st = destroy_locked(path, io ? io : kv_io_posix());
+    pthread_mutex_unlock(&registry_mutex);
+    return st;
+}
+
+/* ---- Asking */
+
+const char *kv_store_path(const struct kv_store *store)
+{
+    return store->engine.path;
+}
+
+const uint8_t *kv_store_uuid(const struct kv_store *store)
+{
+    return store->engine.place.uuid;
+}
+
+struct kv_slice kv_store_schema(const struct kv_store *store)
+{
+    return kv_buffer_slice(&store->schema);
+}
+
+bool kv_store_readonly(const struct kv_store *store)
+{
+    return store->engine.place.readonly;
+}

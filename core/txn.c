@@ -1,0 +1,385 @@
+/*
+ * Write transactions.
+ *
+ * prepare does all that can fail: the records and the COMMIT are in the log,
+ * and durable as the settings say. publish then makes them the log's, and
+ * stores the committed LSN last (release): who loads it sees everything below.
+ *
+ * If a commit's sync fails, nobody can know what reached the disk. The COMMIT
+ * is written over, which mends what the page cache shows, and the store
+ * refuses writes: the next opening finds an unclean end and fails over
+ * (recover.h).
+ */
+#include "txn.h"
+
+#include <stdlib.h>
+
+#include "compact.h"
+#include "hash.h"
+#include "seal.h"
+
+enum { SYNC_AFTER_MS = 1000, SYNC_AFTER_BYTES = 64 * 1024 * 1024 };
+
+/* ---- Beginning */
+
+/* Is the active log due for sealing, by these settings? */
+static bool is_due(const struct kv_log *log, const struct kv_settings *settings)
+{
+    return log->tail.end_bytes >= settings->segment_bytes ||
+           log->tail.record_count >= log->header.log.record_limit;
+}
+
+/* How far a log may grow for a transaction that began in it: sealing at once would copy most of them. */
+static uint64_t stretch(const struct kv_settings *settings)
+{
+    return settings->segment_bytes + settings->segment_bytes / 4;
+}
+
+/* Read the newest state, and write behind it. WRITER is held, so it stays the newest. */
+static enum kv_status settle(struct kv_txn *txn)
+{
+    struct kv_log *log;
+
+    txn->lsn = kv_engine_acquire(&txn->store->engine, &txn->pin);
+    log = txn->pin.version->log;
+    return kv_write_set_new(log, log->tail.seq + 1, &txn->set);
+}
+
+/* Seal first if that is overdue: here its errors can be reported. */
+static enum kv_status seal_if_due(struct kv_txn *txn)
+{
+    struct kv_engine *engine = &txn->store->engine;
+    struct kv_version *version = kv_engine_version(engine);
+    bool due = is_due(version->log, txn->settings);
+
+    kv_version_unref(version);
+    return due ? kv_seal(engine, false) : KV_OK;
+}
+
+enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *settings,
+                            struct kv_txn **out)
+{
+    struct kv_engine *engine = &store->engine;
+    struct kv_txn *txn;
+    enum kv_status st;
+
+    *out = NULL;
+    settings = kv_store_settings(store, settings);
+    st = kv_engine_check_writable(engine);
+    if (st == KV_OK)
+        st = kv_engine_take_writer(engine, settings->busy_timeout_ms);
+    if (st != KV_OK)
+        return st;
+    txn = calloc(1, sizeof(*txn));
+    if (!txn) {
+        kv_engine_drop_writer(engine);
+        return kv_fail_nomem();
+    }
+    txn->store = store;
+    txn->settings = settings;
+    /* Unpredictable for each holder of WRITER, without a system call. */
+    txn->nonce = kv_digest_add(engine->nonce_seed, ++engine->nonce_count);
+    kv_engine_add_pin(engine, &txn->pin);
+    st = kv_engine_check_writable(engine);
+    if (st == KV_OK)
+        st = seal_if_due(txn);
+    if (st == KV_OK)
+        st = settle(txn);
+    if (st != KV_OK) {
+        kv_txn_abort(txn);
+        return st;
+    }
+    *out = txn;
+    return KV_OK;
+}
+
+/* Free everything and let the next writer in. */
+static void finish(struct kv_txn *txn)
+{
+    struct kv_engine *engine = &txn->store->engine;
+
+    kv_write_set_unref(txn->set);
+    kv_engine_remove_pin(engine, &txn->pin);
+    kv_engine_drop_writer(engine);
+    free(txn);
+}
+
+/* ---- Writing */
+
+/*
+ * If the log has been sealed under the transaction, move its records to the
+ * one that is active now. A move that failed, for want of disk space perhaps, is tried again.
+ */
+static enum kv_status follow_log(struct kv_txn *txn)
+{
+    struct kv_log *from = txn->set->log, *to = txn->pin.version->log;
+    enum kv_status st;
+
+    if (from == to)
+        return KV_OK;
+    kv_log_ref(from);
+    st = kv_write_set_move(txn->set, to);
+    if (st == KV_OK)
+        kv_log_trim(from);
+    kv_log_unref(from);
+    return st;
+}
+
+/*
+ * The transaction does not fit what is left of the log: seal that at its
+ * committed end and move the records behind it to a new one.
+ */
+static enum kv_status change_log(struct kv_txn *txn)
+{
+    struct kv_engine *engine = &txn->store->engine;
+    enum kv_status st = kv_seal(engine, true);
+
+    if (st != KV_OK)
+        return st;
+    kv_engine_release_pin(&txn->pin);
+    txn->lsn = kv_engine_acquire(engine, &txn->pin);
+    return follow_log(txn);
+}
+
+/* Make sure that a record of `size` and a COMMIT fit the log. */
+static enum kv_status make_room(struct kv_txn *txn, size_t size)
+{
+    const struct kv_write_set *set = txn->set;
+    uint32_t limit = set->log->header.log.record_limit;
+    uint32_t count = kv_write_set_count(set) + 1;
+    uint64_t end_bytes = set->end_bytes + (uint64_t)size + KV_COMMIT_BYTES;
+
+    if (set->log->tail.record_count > 0 &&
+        (end_bytes > stretch(txn->settings) || set->log->tail.record_count + count > limit)) {
+        enum kv_status st = change_log(txn);
+
+        if (st != KV_OK)
+            return st;
+        end_bytes = txn->set->end_bytes + (uint64_t)size + KV_COMMIT_BYTES;
+    }
+    if (count > limit)
+        return kv_fail(KV_TOOBIG,
+                       "%s: the transaction has more than %u records, the most that one may have; "
+                       "commit more often",
+                       txn->store->engine.path, limit);
+    if (end_bytes > KV_SEGMENT_MAX_BYTES - KV_END_BYTES)
+        return kv_fail(KV_TOOBIG,
+                       "%s: the transaction has more than %u bytes, the most that one may have; "
+                       "commit more often",
+                       txn->store->engine.path, KV_SEGMENT_MAX_BYTES);
+    return KV_OK;
+}
+
+static enum kv_status check_sizes(const struct kv_txn *txn, struct kv_slice key,
+                                  struct kv_slice row)
+{
+    if (key.size == 0)
+        return kv_fail(KV_INVALID, "%s: a key has at least one byte", txn->store->engine.path);
+    if (key.size > KV_KEY_MAX_BYTES)
+        return kv_fail(KV_TOOBIG, "%s: the key has %zu bytes encoded; a key may have at most %d",
+                       txn->store->engine.path, key.size, KV_KEY_MAX_BYTES);
+    if (row.size > KV_ROW_MAX_BYTES)
+        return kv_fail(KV_TOOBIG, "%s: the row has %zu bytes encoded; a row may have at most %d",
+                       txn->store->engine.path, row.size, KV_ROW_MAX_BYTES);
+    return KV_OK;
+}
+
+/* Take a prepared commit back: nothing may be written before that is durable, in every mode. */
+static enum kv_status unprepare(struct kv_txn *txn)
+{
+    struct kv_engine *engine = &txn->store->engine;
+    enum kv_status st = KV_OK;
+
+    txn->prepared = false;
+    if (kv_write_set_count(txn->set) == 0)
+        return KV_OK;
+    st = kv_write_set_uncommit(txn->set);
+    if (st == KV_OK)
+        st = kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes);
+    if (st == KV_OK)
+        return KV_OK;
+    atomic_store(&engine->page->refuse_writes, 1);
+    return kv_fail_in(st,
+                      "%s: a commit could not be taken back, whether it counts is unknown until "
+                      "the store is opened again",
+                      engine->path);
+}
+
+static enum kv_status add(struct kv_txn *txn, enum kv_kind kind, struct kv_slice key,
+                          struct kv_slice row)
+{
+    enum kv_status st = check_sizes(txn, key, row);
+
+    if (st == KV_OK && txn->prepared)
+        st = unprepare(txn);
+    if (st == KV_OK)
+        st = follow_log(txn);
+    if (st == KV_OK)
+        st = make_room(txn, kv_write_set_record_size(txn->set, kind, key, row));
+    if (st != KV_OK)
+        return st;
+    return kv_write_set_add(txn->set, kind, kv_hash(key, txn->store->engine.place.hash_seed), key,
+                            row);
+}
+
+enum kv_status kv_txn_put(struct kv_txn *txn, struct kv_slice key, struct kv_slice row)
+{
+    return add(txn, KV_PUT, key, row);
+}
+
+enum kv_status kv_txn_delete(struct kv_txn *txn, struct kv_slice key)
+{
+    return add(txn, KV_DELETE, key, (struct kv_slice){0});
+}
+
+enum kv_status kv_txn_get(struct kv_txn *txn, struct kv_slice key, struct kv_entry *out)
+{
+    uint64_t hash = kv_hash(key, txn->store->engine.place.hash_seed);
+    struct kv_entry entry;
+    enum kv_status st = kv_write_set_get(txn->set, hash, key, &entry);
+
+    if (st == KV_DONE)
+        st = kv_version_get(txn->pin.version, txn->lsn, hash, key, &entry);
+    if (st == KV_OK && entry.deleted)
+        st = KV_DONE;
+    if (st == KV_OK && out)
+        *out = entry;
+    return st;
+}
+
+struct kv_savepoint kv_txn_savepoint(const struct kv_txn *txn)
+{
+    return (struct kv_savepoint){kv_write_set_count(txn->set)};
+}
+
+void kv_txn_rollback_to(struct kv_txn *txn, struct kv_savepoint savepoint)
+{
+    if (savepoint.record_count >= kv_write_set_count(txn->set))
+        return;
+    if (txn->prepared) {
+        enum kv_status st = unprepare(txn);
+        (void)st; /* the store refuses writes: the next prepare says so */
+    }
+    kv_write_set_truncate(txn->set, (uint32_t)savepoint.record_count);
+}
+
+uint64_t kv_txn_record_count(const struct kv_txn *txn)
+{
+    return kv_write_set_count(txn->set);
+}
+
+/* ---- Committing */
+
+/* Must the log be synced for this commit to be as durable as was asked for? */
+static bool must_sync(const struct kv_txn *txn)
+{
+    struct kv_engine *engine = &txn->store->engine;
+
+    switch (txn->settings->synchronous) {
+    case KV_SYNC_FULL: return true;
+    case KV_SYNC_NORMAL:
+        return kv_io_monotonic_ms(engine->place.io) >=
+               atomic_load(&engine->synced_ms) + SYNC_AFTER_MS;
+    case KV_SYNC_OFF: break;
+    }
+    return kv_log_lsn(txn->set->log, txn->set->end_bytes) >=
+           atomic_load(&engine->page->durable_lsn) + SYNC_AFTER_BYTES;
+}
+
+/* The commit's sync failed. What is on disk is unknown, what readers see must not be. */
+static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
+{
+    enum kv_status overwritten;
+    char cause[256];
+
+    cause[0] = '\0';
+    strncat(cause, kv_message(), sizeof(cause) - 1);
+    overwritten = kv_write_set_uncommit(txn->set);
+    (void)overwritten;
+    return kv_fail(st,
+                   "%s; the transaction is not committed, unless a crash brings it back: its outcome "
+                   "is unknown until the store is opened again, and until then nothing can be written",
+                   cause);
+}
+
+enum kv_status kv_txn_prepare(struct kv_txn *txn)
+{
+    struct kv_engine *engine = &txn->store->engine;
+    enum kv_status st = kv_engine_check_writable(engine);
+
+    if (st == KV_OK)
+        st = follow_log(txn);
+    if (st != KV_OK || txn->prepared)
+        return st;
+    if (kv_write_set_count(txn->set) > 0) {
+        uint64_t durable_lsn = atomic_load(&engine->page->durable_lsn);
+        uint64_t begin_lsn = kv_log_lsn(txn->set->log, txn->set->begin_bytes);
+
+        txn->commit = (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io),
+                                         .durable_lsn =
+                                             durable_lsn < begin_lsn ? durable_lsn : begin_lsn,
+                                         .nonce = txn->nonce};
+        st = kv_write_set_commit(txn->set, &txn->commit);
+        if (st == KV_OK && must_sync(txn)) {
+            st = kv_engine_sync_log(engine, txn->set->log, txn->set->end_bytes + KV_COMMIT_BYTES);
+            if (st != KV_OK)
+                st = abandon(txn, st);
+        }
+    }
+    txn->prepared = st == KV_OK;
+    return st;
+}
+
+/* Seal and merge, as far as it goes: what does not is tried again by those who come later. */
+static void maintain(struct kv_store *store, const struct kv_settings *settings)
+{
+    struct kv_engine *engine = &store->engine;
+    enum kv_status st;
+
+    if (!settings->auto_compact || kv_engine_take_compactor(engine, 0) != KV_OK)
+        return;
+    st = kv_compact_by_policy(engine, settings);
+    (void)st;
+    kv_engine_drop_compactor(engine);
+}
+
+void kv_txn_publish(struct kv_txn *txn)
+{
+    struct kv_store *store = txn->store;
+    struct kv_engine *engine = &store->engine;
+    const struct kv_settings *settings = txn->settings;
+    struct kv_log *log = txn->set->log;
+    bool sealed = false;
+
+    if (kv_write_set_count(txn->set) > 0) {
+        kv_write_set_publish(txn->set, &txn->commit);
+        atomic_store_explicit(&engine->page->committed_lsn, kv_log_lsn(log, log->tail.end_bytes),
+                              memory_order_release);
+        atomic_fetch_add_explicit(&engine->counters.commits, 1, memory_order_relaxed);
+        if (is_due(log, settings))
+            sealed = kv_seal(engine, false) == KV_OK;
+    }
+    finish(txn);
+    if (sealed)
+        maintain(store, settings);
+}
+
+void kv_txn_abort(struct kv_txn *txn)
+{
+    if (!txn)
+        return;
+    if (txn->set)
+        kv_txn_rollback_to(txn, (struct kv_savepoint){0});
+    finish(txn);
+}
+
+enum kv_status kv_txn_commit(struct kv_txn *txn)
+{
+    enum kv_status st = kv_txn_prepare(txn);
+
+    if (st == KV_OK)
+        kv_txn_publish(txn);
+    else
+        kv_txn_abort(txn);
+    return st;
+}

@@ -1,0 +1,19 @@
+/* A write transaction, as the rest of the façade sees it: its writes. */
+#ifndef KV_TXN_H
+#define KV_TXN_H
+
+#include "store.h"
+#include "write_set.h"
+
+struct kv_txn {
+    struct kv_store *store;
+    const struct kv_settings *settings;
+    struct kv_pin pin;            /* what it reads beside its own writes */
+    uint64_t lsn;
+    struct kv_write_set *set;
+    uint64_t nonce;
+    bool prepared;
+    struct kv_commit commit;      /* of a prepared transaction with records */
+};
+
+#endif

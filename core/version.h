@@ -1,0 +1,71 @@
+/*
+ * A version: one manifest generation with every file it names open. Immutable
+ * and reference counted. A version and an LSN make a snapshot, because what
+ * is below the LSN never changes.
+ *
+ * A pin is a place to hold one. Pins are listed with the engine, so that a
+ * version can be taken from those that hold it idly; acquiring a pin again
+ * costs one uncontended atomic exchange while the version is still the newest.
+ */
+#ifndef KV_VERSION_H
+#define KV_VERSION_H
+
+#include <stdatomic.h>
+
+#include "iter.h"
+#include "log.h"
+#include "manifest.h"
+#include "place.h"
+#include "run.h"
+
+struct kv_version {
+    _Atomic uint32_t references;
+    uint64_t generation;
+    uint64_t start_lsn;   /* snapshots begin here at the earliest */
+    struct kv_log *log;   /* the active one */
+    size_t run_count;
+    struct kv_run_reader *runs[]; /* newest first */
+};
+
+/*
+ * Open everything that `manifest` names; segments that `previous` (NULL: none)
+ * has open are shared with it. A reference of `log`, the active one, is taken.
+ */
+enum kv_status kv_version_open(const struct kv_place *place, const struct kv_manifest *manifest,
+                               struct kv_log *log, struct kv_version *previous,
+                               struct kv_version **out) KV_WARN_UNUSED;
+
+struct kv_version *kv_version_ref(struct kv_version *version);
+void kv_version_unref(struct kv_version *version); /* NULL is fine */
+
+/* The newest record of `key` at `lsn`. KV_OK (maybe a tombstone), KV_DONE: none; borrows the version. */
+enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t hash,
+                              struct kv_slice key, struct kv_entry *out) KV_WARN_UNUSED;
+
+/* The same in runs first … first+count-1 alone. `*run` (may be NULL) is where it was found. */
+enum kv_status kv_version_get_in_runs(struct kv_version *version, size_t first, size_t count,
+                                      uint64_t hash, struct kv_slice key, struct kv_entry *out,
+                                      size_t *run) KV_WARN_UNUSED;
+
+/* May one of runs first … first+count-1 hold the key? As the filters say; doubt is yes. */
+bool kv_version_may_contain(struct kv_version *version, size_t first, size_t count, uint64_t hash,
+                            struct kv_slice key);
+
+/*
+ * Iterators over all sources at `lsn`, newest first, into `out` (room for
+ * kv_version_iter_max()). They hold what they read.
+ */
+size_t kv_version_iter_max(const struct kv_version *version);
+enum kv_status kv_version_iters(struct kv_version *version, uint64_t lsn, struct kv_iter **out,
+                                size_t *count) KV_WARN_UNUSED;
+
+enum kv_pin_state { KV_PIN_IDLE, KV_PIN_HELD, KV_PIN_STOLEN };
+
+struct kv_pin {
+    _Atomic int state;
+    uint64_t serial;              /* of the version in the engine; 0: holds none */
+    struct kv_version *version;
+    struct kv_pin *previous, *next; /* the engine's list, under its mutex */
+};
+
+#endif

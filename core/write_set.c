@@ -1,0 +1,383 @@
+/* A transaction's records before they are published: see write_set.h. */
+#include "write_set.h"
+
+#include <stdlib.h>
+
+#include "hash.h"
+
+enum { FLUSH_BYTES = 256 * 1024, KEEP_BUFFER_BYTES = 4 * FLUSH_BYTES, FIRST_ITEM_COUNT = 64 };
+
+struct kv_write_view {
+    unsigned references; /* of its iterators */
+    struct kv_write_set *set;
+    uint32_t bound_index; /* records there were when it was opened */
+    bool cut;             /* and some of them have been taken back */
+    struct kv_write_view *previous, *next;
+};
+
+enum kv_status kv_write_set_new(struct kv_log *log, uint64_t seq, struct kv_write_set **out)
+{
+    struct kv_write_set *set = calloc(1, sizeof(*set));
+
+    *out = NULL;
+    if (!set || kv_memtable_init(&set->memtable, FIRST_ITEM_COUNT) != KV_OK) {
+        free(set);
+        return kv_fail_nomem();
+    }
+    set->references = 1;
+    set->log = kv_log_ref(log);
+    set->seq = seq;
+    set->begin_bytes = set->flushed_bytes = set->end_bytes = log->tail.end_bytes;
+    *out = set;
+    return KV_OK;
+}
+
+void kv_write_set_unref(struct kv_write_set *set)
+{
+    if (!set || --set->references > 0)
+        return;
+    kv_memtable_release(&set->memtable);
+    kv_buffer_release(&set->buffer);
+    kv_log_unref(set->log);
+    free(set);
+}
+
+/* Everything from a file offset to the end of what is there. */
+static struct kv_slice bytes_at(const struct kv_write_set *set, uint32_t offset_bytes)
+{
+    if (offset_bytes < set->flushed_bytes)
+        return kv_slice_of(set->log->data + offset_bytes, set->flushed_bytes - offset_bytes);
+    offset_bytes -= set->flushed_bytes;
+    return kv_slice_of(set->buffer.data + offset_bytes, set->buffer.size - offset_bytes);
+}
+
+static enum kv_status flush(struct kv_write_set *set)
+{
+    enum kv_status st;
+
+    if (set->buffer.size == 0)
+        return KV_OK;
+    st = kv_log_write(set->log, set->flushed_bytes, set->buffer.data, set->buffer.size);
+    if (st != KV_OK)
+        return st;
+    set->flushed_bytes += (uint32_t)set->buffer.size;
+    set->buffer.size = 0;
+    if (set->buffer.capacity > KEEP_BUFFER_BYTES)
+        kv_buffer_release(&set->buffer);
+    return KV_OK;
+}
+
+static struct kv_record record_of(const struct kv_write_set *set, enum kv_kind kind,
+                                  struct kv_slice key, struct kv_slice row)
+{
+    return (struct kv_record){.kind = kind, .seq = set->seq, .key = key, .row = row};
+}
+
+size_t kv_write_set_record_size(const struct kv_write_set *set, enum kv_kind kind,
+                                struct kv_slice key, struct kv_slice row)
+{
+    struct kv_record record = record_of(set, kind, key, row);
+
+    return kv_record_size(&set->log->record_place, &record);
+}
+
+/* Encode a record behind the last one, without listing it. */
+static enum kv_status append(struct kv_write_set *set, struct kv_record *record)
+{
+    size_t size = kv_record_size(&set->log->record_place, record);
+    uint8_t *at = kv_buffer_reserve(&set->buffer, size);
+
+    if (!at)
+        return kv_fail_nomem();
+    kv_record_encode(at, &set->log->record_place, set->end_bytes, record);
+    set->buffer.size += size;
+    set->end_bytes += (uint32_t)size;
+    return KV_OK;
+}
+
+enum kv_status kv_write_set_add(struct kv_write_set *set, enum kv_kind kind, uint64_t hash,
+                                struct kv_slice key, struct kv_slice row)
+{
+    struct kv_record record = record_of(set, kind, key, row);
+    struct kv_item item = {
+        .prefix = kv_slice_prefix(key), .hash = hash, .offset_bytes = set->end_bytes};
+    uint32_t count = kv_write_set_count(set);
+    enum kv_status st = KV_OK;
+
+    if (count == set->memtable.capacity)
+        st = kv_memtable_grow(&set->memtable, count + 1);
+    if (st == KV_OK)
+        st = append(set, &record);
+    if (st != KV_OK)
+        return st;
+    kv_memtable_append(&set->memtable, item);
+    if (set->buffer.size < FLUSH_BYTES)
+        return KV_OK;
+    st = flush(set);
+    if (st != KV_OK)
+        kv_write_set_truncate(set, count);
+    return st;
+}
+
+/* Decode record `index`; borrows the set. */
+static enum kv_status decode(const struct kv_write_set *set, uint32_t index,
+                             struct kv_record *out)
+{
+    uint32_t offset_bytes = set->memtable.items[index].offset_bytes;
+    enum kv_status st = kv_record_decode(bytes_at(set, offset_bytes), &set->log->record_place,
+                                         offset_bytes, out);
+
+    if (st != KV_OK)
+        return kv_fail(KV_CORRUPT,
+                       "%s: an uncommitted record at offset %u of segment %llu changed underneath",
+                       set->log->place->path, offset_bytes,
+                       (unsigned long long)set->log->header.number);
+    return KV_OK;
+}
+
+enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct kv_slice key,
+                                struct kv_entry *out)
+{
+    uint32_t at;
+
+    if (kv_write_set_count(set) == 0)
+        return KV_DONE;
+    if (kv_memtable_reserve(&set->memtable) != KV_OK)
+        return KV_NOMEM;
+    kv_memtable_link(&set->memtable);
+    for (at = kv_memtable_find(&set->memtable, hash); at != 0;
+         at = set->memtable.items[at - 1].older) {
+        struct kv_record record;
+        enum kv_status st;
+
+        if (set->memtable.items[at - 1].hash != hash)
+            continue;
+        st = decode(set, at - 1, &record);
+        if (st != KV_OK)
+            return st;
+        if (!kv_slice_equal(record.key, key))
+            continue;
+        kv_entry_of(out, &record);
+        out->seq = 0;
+        out->own = true;
+        return KV_OK;
+    }
+    return KV_DONE;
+}
+
+void kv_write_set_truncate(struct kv_write_set *set, uint32_t count)
+{
+    if (count >= kv_write_set_count(set))
+        return;
+    for (struct kv_write_view *view = set->views; view; view = view->next)
+        view->cut |= view->bound_index > count;
+    set->end_bytes = set->memtable.items[count].offset_bytes;
+    if (set->end_bytes < set->flushed_bytes) {
+        set->flushed_bytes = set->end_bytes;
+        set->buffer.size = 0;
+    } else {
+        set->buffer.size = set->end_bytes - set->flushed_bytes;
+    }
+    kv_memtable_truncate(&set->memtable, count);
+}
+
+/* The chain from the last COMMIT over every record's checksum. */
+static uint64_t records_digest(const struct kv_write_set *set)
+{
+    uint64_t digest = set->log->tail.digest;
+    uint32_t count = kv_write_set_count(set);
+
+    for (uint32_t i = 0; i < count; i++)
+        digest = kv_digest_add(
+            digest, kv_load_u32(bytes_at(set, set->memtable.items[i].offset_bytes).data));
+    return digest;
+}
+
+enum kv_status kv_write_set_commit(struct kv_write_set *set, struct kv_commit *commit)
+{
+    uint8_t *at = kv_buffer_reserve(&set->buffer, KV_COMMIT_BYTES);
+    size_t size = set->buffer.size;
+    enum kv_status st;
+
+    if (!at)
+        return kv_fail_nomem();
+    commit->seq = set->seq;
+    commit->record_count = kv_write_set_count(set);
+    commit->begin_lsn = kv_log_lsn(set->log, set->begin_bytes);
+    commit->digest = kv_commit_digest(commit, records_digest(set));
+    kv_commit_encode(at, set->log->header.salt, set->end_bytes, commit);
+    set->buffer.size += KV_COMMIT_BYTES;
+    st = flush(set);
+    if (st != KV_OK)
+        set->buffer.size = size;
+    return st;
+}
+
+void kv_write_set_publish(struct kv_write_set *set, const struct kv_commit *commit)
+{
+    struct kv_log *log = set->log;
+    struct kv_log_tail *tail = &log->tail;
+    uint32_t count = kv_write_set_count(set);
+
+    tail->end_bytes = set->end_bytes + KV_COMMIT_BYTES;
+    tail->seq = commit->seq;
+    tail->digest = commit->digest;
+    tail->record_count += count;
+    if (tail->min_time_ms == 0 || commit->time_ms < tail->min_time_ms)
+        tail->min_time_ms = commit->time_ms;
+    if (commit->time_ms > tail->max_time_ms)
+        tail->max_time_ms = commit->time_ms;
+    kv_log_show(log, tail->end_bytes);
+    kv_memtable_splice(&log->memtable, set->memtable.items, count);
+}
+
+enum kv_status kv_write_set_uncommit(struct kv_write_set *set)
+{
+    static const uint8_t zeros[KV_COMMIT_BYTES];
+    enum kv_status st = kv_log_write(set->log, set->end_bytes, zeros, sizeof(zeros));
+
+    set->flushed_bytes = set->end_bytes;
+    return st;
+}
+
+enum kv_status kv_write_set_move(struct kv_write_set *set, struct kv_log *log)
+{
+    uint32_t count = kv_write_set_count(set);
+    uint32_t *offsets = malloc((count + 1) * sizeof(*offsets));
+    struct kv_write_set *to = NULL;
+    enum kv_status st = offsets ? kv_write_set_new(log, set->seq, &to) : kv_fail_nomem();
+
+    for (uint32_t i = 0; i < count && st == KV_OK; i++) {
+        struct kv_record record;
+
+        offsets[i] = to->end_bytes;
+        st = decode(set, i, &record);
+        if (st == KV_OK)
+            st = append(to, &record);
+        if (st == KV_OK && to->buffer.size >= FLUSH_BYTES)
+            st = flush(to);
+    }
+    if (st == KV_OK) {
+        struct kv_log *old_log = set->log;
+        struct kv_buffer old_buffer = set->buffer;
+
+        for (uint32_t i = 0; i < count; i++)
+            set->memtable.items[i].offset_bytes = offsets[i];
+        set->log = to->log;
+        set->buffer = to->buffer;
+        set->begin_bytes = to->begin_bytes;
+        set->flushed_bytes = to->flushed_bytes;
+        set->end_bytes = to->end_bytes;
+        to->log = old_log;
+        to->buffer = old_buffer;
+    }
+    kv_write_set_unref(to);
+    free(offsets);
+    return st;
+}
+
+/* ---- Views */
+
+static struct kv_slice key_at(const void *context, uint32_t offset_bytes)
+{
+    return kv_record_key(bytes_at(context, offset_bytes));
+}
+
+static struct kv_item_list item_list(const struct kv_write_set *set)
+{
+    return (struct kv_item_list){set->memtable.items, key_at, set};
+}
+
+static struct kv_item_list view_list(const void *owner)
+{
+    return item_list(((const struct kv_write_view *)owner)->set);
+}
+
+static enum kv_status view_entry(void *owner, uint32_t index, struct kv_buffer *scratch,
+                                 struct kv_entry *out)
+{
+    const struct kv_write_view *view = owner;
+    struct kv_record record;
+    size_t key_size;
+    enum kv_status st;
+
+    if (view->cut)
+        return kv_fail(KV_ABORTED, "the rows that this scan shows have been rolled back");
+    st = decode(view->set, index, &record);
+    if (st != KV_OK)
+        return st;
+    kv_entry_of(out, &record);
+    out->seq = 0;
+    out->own = true;
+    key_size = record.key.size;
+    st = kv_buffer_set(scratch, record.key);
+    if (st == KV_OK)
+        st = kv_buffer_append(scratch, record.row);
+    out->key = kv_slice_of(scratch->data, key_size);
+    out->row = kv_slice_of(scratch->data + key_size, record.row.size);
+    return st;
+}
+
+static void view_prefetch(const void *owner, uint32_t index)
+{
+    (void)owner; /* a transaction's own bytes are mostly in the cache */
+    (void)index;
+}
+
+static void view_ref(void *owner)
+{
+    ((struct kv_write_view *)owner)->references++;
+}
+
+static void view_unref(void *owner)
+{
+    struct kv_write_view *view = owner;
+
+    if (--view->references > 0)
+        return;
+    if (view->previous)
+        view->previous->next = view->next;
+    else
+        view->set->views = view->next;
+    if (view->next)
+        view->next->previous = view->previous;
+    kv_write_set_unref(view->set);
+    free(view);
+}
+
+static struct kv_write_view *view_new(struct kv_write_set *set)
+{
+    struct kv_write_view *view = calloc(1, sizeof(*view));
+
+    if (!view)
+        return NULL;
+    view->references = 1;
+    view->set = set;
+    set->references++;
+    view->bound_index = kv_write_set_count(set);
+    view->next = set->views;
+    if (view->next)
+        view->next->previous = view;
+    set->views = view;
+    return view;
+}
+
+enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out, size_t *count)
+{
+    static const struct kv_batch_owner_ops ops = {view_list, view_entry, view_prefetch,
+                                                  view_unref};
+    struct kv_item_list list = item_list(set);
+    struct kv_write_view *view = view_new(set);
+    struct kv_batch_set *batches = NULL;
+    enum kv_status st;
+
+    *count = 0;
+    if (!view)
+        return kv_fail_nomem();
+    st = kv_order_sort(&set->memtable.order, &list, view->bound_index, &batches);
+    if (st == KV_OK)
+        st = kv_batch_iters_open(&ops, view, view_ref, batches, view->bound_index, out, count);
+    kv_batch_set_unref(batches);
+    view_unref(view);
+    return st;
+}
