@@ -12,32 +12,56 @@
 
 static const uint64_t FIRST_LSN = 1 << 20; /* 0 means "none" in many places; keep away from it */
 
-enum kv_status kv_create_directory(struct kv_io *io, const char *path, unsigned mode)
+/* Make the name of a new directory durable in its parent: the first `size` bytes of `path`. */
+static enum kv_status sync_parent(struct kv_io *io, const char *path, size_t size)
 {
-    char *part = malloc(strlen(path) + 1);
-    enum kv_status st = part ? KV_OK : kv_fail_nomem();
+    struct kv_dir *parent;
+    char *name = malloc(size + 2);
+    enum kv_status st;
 
-    if (!part)
-        return st;
-    /* The whole path first: parents may exist and be closed to us. */
-    st = kv_io_dir_create(io, path, mode);
-    for (size_t i = 1; st == KV_NOTFOUND && path[i] != '\0'; i++) {
-        enum kv_status made;
-
-        if (path[i] != '/')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        made = kv_io_dir_create(io, part, mode);
-        if (made != KV_OK && made != KV_EXISTS) {
-            st = made;
-            break;
-        }
+    if (!name)
+        return kv_fail_nomem();
+    while (size > 0 && path[size - 1] == '/')
+        size--;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    memcpy(name, path, size);
+    memcpy(name + size, size == 0 ? "." : "", size == 0 ? 2 : 1);
+    st = kv_io_dir_open(io, name, &parent);
+    if (st == KV_OK) {
+        st = kv_io_dir_sync(parent);
+        kv_io_dir_close(parent);
     }
-    if (st == KV_NOTFOUND)
-        st = kv_io_dir_create(io, path, mode);
+    free(name);
+    return st;
+}
+
+/* Create the directory that the first `size` bytes of `path` name; KV_OK if it is there. */
+static enum kv_status create_one(struct kv_io *io, const char *path, size_t size, unsigned mode)
+{
+    char *part = strndup(path, size);
+    enum kv_status st = part ? kv_io_dir_create(io, part, mode) : kv_fail_nomem();
+
+    if (st == KV_OK)
+        st = sync_parent(io, path, size);
     free(part);
     return st == KV_EXISTS ? KV_OK : st;
+}
+
+enum kv_status kv_create_directory(struct kv_io *io, const char *path, unsigned mode)
+{
+    size_t size = strlen(path);
+    /* The whole path first: parents may exist and be closed to us. */
+    enum kv_status st = create_one(io, path, size, mode);
+
+    if (st != KV_NOTFOUND)
+        return st;
+    st = KV_OK;
+    for (size_t i = 1; st == KV_OK && i < size; i++) {
+        if (path[i] == '/')
+            st = create_one(io, path, i, mode);
+    }
+    return st == KV_OK ? create_one(io, path, size, mode) : st;
 }
 
 void kv_create_adopt(struct kv_engine *engine)
