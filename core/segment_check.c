@@ -38,11 +38,15 @@ static void give_up_index(struct check *check)
 
 /* ---- In file order */
 
-/* Where the index finds `key`; 0: nowhere. */
+/*
+ * Where the index finds `key`; 0: nowhere. A damaged record on the way may be
+ * the one, so it is taken for it; its damage is reported elsewhere.
+ */
 static enum kv_status look_up(const struct check *check, struct kv_slice key, uint32_t *out)
 {
     uint64_t hash = kv_hash(key, check->segment->place->hash_seed);
     struct kv_index_probe probe = {0};
+    struct kv_record record;
     uint32_t offset;
     bool maybe;
     enum kv_status st = kv_index_may_contain(check->index, hash, &maybe);
@@ -51,11 +55,13 @@ static enum kv_status look_up(const struct check *check, struct kv_slice key, ui
     if (st == KV_OK && !maybe)
         return KV_OK;
     while (st == KV_OK && (st = kv_index_probe(check->index, hash, &probe, &offset)) == KV_OK) {
-        struct kv_slice data = check->segment->data;
         if (!kv_segment_holds(check->segment, offset))
             return kv_segment_bad_offset(check->segment);
-        if (kv_slice_equal(kv_record_key(kv_slice_of(data.data + offset, data.size - offset)),
-                           key)) {
+        if (kv_segment_read(check->segment, offset, &record) != KV_OK) {
+            *out = UINT32_MAX;
+            return KV_OK;
+        }
+        if (kv_slice_equal(record.key, key)) {
             *out = offset;
             return KV_OK;
         }
@@ -113,18 +119,9 @@ static enum kv_status check_file(struct check *check)
 /* ---- In key order */
 
 struct walk {
-    struct kv_slice last_key;
-    bool has_last;
+    struct kv_slice key;      /* of the position looked at; empty: its record is damaged */
+    struct kv_slice last_key; /* the last one that is not */
 };
-
-static void check_order(const struct check *check, struct walk *walk, struct kv_slice key,
-                        uint32_t offset)
-{
-    if (walk->has_last && kv_slice_compare(walk->last_key, key) >= 0)
-        report(check, offset, "the index's order is wrong at this record");
-    walk->last_key = key;
-    walk->has_last = true;
-}
 
 /* The record of one position. KV_CORRUPT: the index is unusable. */
 static enum kv_status check_position(const struct check *check, struct walk *walk,
@@ -134,21 +131,27 @@ static enum kv_status check_position(const struct check *check, struct walk *wal
     uint32_t offset;
     enum kv_status st = kv_index_at(check->index, position, &offset);
 
+    walk->key = (struct kv_slice){0};
     if (st != KV_OK)
         return st;
     if (!kv_segment_holds(check->segment, offset))
         return kv_segment_bad_offset(check->segment);
-    if (kv_segment_read(check->segment, offset, &record) == KV_OK)
-        check_order(check, walk, record.key, offset);
-    else if (offset != check->bad_offset)
-        report(check, offset, kv_message());
+    if (kv_segment_read(check->segment, offset, &record) != KV_OK) {
+        if (offset != check->bad_offset)
+            report(check, offset, kv_message());
+        return KV_OK;
+    }
+    if (kv_slice_compare(walk->last_key, record.key) >= 0)
+        report(check, offset, "the index's order is wrong at this record");
+    walk->key = walk->last_key = record.key;
     return KV_OK;
 }
 
-static void check_key(const struct check *check, struct kv_slice found,
+/* Compare the first or last key with the manifest's, unless its record is damaged. */
+static void check_key(const struct check *check, const struct walk *walk,
                       const struct kv_buffer *stated, const char *text)
 {
-    if (!kv_slice_equal(found, kv_buffer_slice(stated)))
+    if (walk->key.size && !kv_slice_equal(walk->key, kv_buffer_slice(stated)))
         report(check, 0, text);
 }
 
@@ -164,10 +167,10 @@ static void check_index(struct check *check)
             return;
         }
         if (i == 0)
-            check_key(check, walk.last_key, &info->min_key,
-                      "the smallest key is not the manifest's");
+            check_key(check, &walk, &info->min_key, "the smallest key is not the manifest's");
+        if (i == entry_count - 1)
+            check_key(check, &walk, &info->max_key, "the greatest key is not the manifest's");
     }
-    check_key(check, walk.last_key, &info->max_key, "the greatest key is not the manifest's");
 }
 
 /* ---- Totals */
