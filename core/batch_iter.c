@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "prefetch.h"
+
 enum { ITEM_AHEAD = 24, RECORD_AHEAD = 12 }; /* entries: items first, then the records they point to */
 
 struct batch_iter {
@@ -66,14 +68,14 @@ static enum kv_status batch_seek(struct kv_iter *base, const struct kv_slice *bo
 }
 
 /* Start fetching what later calls will need. */
-static void prefetch(const struct batch_iter *it, const struct kv_item *items)
+static inline void prefetch(const struct batch_iter *it, const struct kv_item *items)
 {
     int64_t item = it->at + (int64_t)ITEM_AHEAD * it->direction;
     int64_t record = it->at + (int64_t)RECORD_AHEAD * it->direction;
     int64_t count = it->batch->count;
 
     if (item >= 0 && item < count)
-        __builtin_prefetch(&items[it->batch->entries[item] & KV_ORDER_INDEX]);
+        kv_prefetch(&items[it->batch->entries[item] & KV_ORDER_INDEX], sizeof(*items));
     if (record >= 0 && record < count) {
         uint32_t index = it->batch->entries[record] & KV_ORDER_INDEX;
 

@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "names.h"
+#include "prefetch.h"
 
 enum {
     ALLOCATE_FIRST_BYTES = 256 * 1024,
     ALLOCATE_MAX_BYTES = 16 * 1024 * 1024,
     WRITE_BACK_BYTES = 4 * 1024 * 1024,
+    PREFETCH_BYTES = 192, /* of each record that a scan comes to */
 };
 
 struct kv_log *kv_log_ref(struct kv_log *log)
@@ -336,11 +338,8 @@ static enum kv_status owner_entry(void *owner, uint32_t index, struct kv_buffer 
 static void owner_prefetch(const void *owner, uint32_t index)
 {
     const struct kv_log *log = owner;
-    const uint8_t *record = log->data + log->memtable.items[index].offset_bytes;
 
-    __builtin_prefetch(record);
-    __builtin_prefetch(record + 64);
-    __builtin_prefetch(record + 128);
+    kv_prefetch(log->data + log->memtable.items[index].offset_bytes, PREFETCH_BYTES);
 }
 
 static void owner_ref(void *owner)

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "prefetch.h"
+
 enum { SPLICE_AHEAD = 12 }; /* slots fetched ahead: about one memory latency of inserts */
 
 /* A slot: high half bits 32 … 63 of the hash, never 0; low half 1 + index of the newest item, 0: none. */
@@ -95,7 +97,7 @@ void kv_memtable_link(struct kv_memtable *memtable)
 
 void kv_memtable_prefetch(const struct kv_memtable *memtable, uint64_t hash)
 {
-    __builtin_prefetch((const void *)&memtable->slots[(uint32_t)hash & mask_of(memtable)]);
+    kv_prefetch((const void *)&memtable->slots[(uint32_t)hash & mask_of(memtable)], sizeof(uint64_t));
 }
 
 void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *items, uint32_t count)

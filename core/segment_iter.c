@@ -13,13 +13,13 @@
 #include <stdlib.h>
 
 #include "names.h"
+#include "prefetch.h"
 #include "segment_private.h"
 
 enum {
     RING_SIZE = 16, /* a power of two; how far ahead records are fetched */
     LOADS_A_STEP = 2,
-    LINE_BYTES = 64,
-    PREFETCH_LINES = 3,
+    PREFETCH_BYTES = 192, /* of each record */
 };
 
 struct segment_iter {
@@ -55,15 +55,6 @@ static enum kv_status offset_at(struct segment_iter *it, uint64_t position, uint
     return st;
 }
 
-static void prefetch(const struct segment_iter *it, uint32_t offset)
-{
-    const struct kv_slice *data = &it->segment->data;
-
-    for (size_t i = 0; i < PREFETCH_LINES; i++)
-        if (offset + i * LINE_BYTES < data->size)
-            __builtin_prefetch(data->data + offset + i * LINE_BYTES);
-}
-
 /* Read some offsets ahead; at least that of entry `given`. */
 static enum kv_status load_ahead(struct segment_iter *it)
 {
@@ -76,7 +67,7 @@ static enum kv_status load_ahead(struct segment_iter *it)
         enum kv_status st = offset_at(it, position, offset);
         if (st != KV_OK)
             return st;
-        prefetch(it, *offset);
+        kv_prefetch(it->segment->data.data + *offset, PREFETCH_BYTES);
         it->loaded++;
     }
     return KV_OK;
