@@ -304,6 +304,24 @@ static enum kv_status publish(struct rewrite *rewrite, const struct kv_choice *c
     return st;
 }
 
+/* Note what is being merged, for those who ask; NULL: nothing any more. */
+static void note_merging(struct kv_engine *engine, const struct rewrite *rewrite)
+{
+    uint64_t first = 0, last = 0;
+
+    if (rewrite) {
+        const struct kv_run *newest = &rewrite->manifest.runs[rewrite->first];
+        const struct kv_run *oldest = newest + rewrite->count - 1;
+
+        first = newest->segments[0].number;
+        last = oldest->segments[oldest->segment_count - 1].number;
+    }
+    pthread_mutex_lock(&engine->mutex);
+    engine->merging_first = first;
+    engine->merging_last = last;
+    pthread_mutex_unlock(&engine->mutex);
+}
+
 enum kv_status kv_compact_apply(struct kv_engine *engine, const struct kv_settings *settings,
                                 const struct kv_choice *choice)
 {
@@ -318,12 +336,14 @@ enum kv_status kv_compact_apply(struct kv_engine *engine, const struct kv_settin
     st = kv_manifest_copy(&rewrite.manifest, &engine->manifest);
     pthread_mutex_unlock(&engine->mutex);
     if (st == KV_OK && choice->action != KV_ACTION_JOIN) {
+        note_merging(engine, &rewrite);
         st = summarise(&rewrite);
         if (st == KV_OK)
             st = copy_live(&rewrite);
     }
     if (st == KV_OK)
         st = publish(&rewrite, choice);
+    note_merging(engine, NULL);
     if (st == KV_OK && choice->action != KV_ACTION_JOIN) {
         atomic_fetch_add_explicit(&engine->counters.compactions, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&engine->counters.merge_bytes, rewrite.written_bytes,

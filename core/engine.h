@@ -10,7 +10,7 @@
  *
  * What is read where:
  *   manifest        changed holding MANIFEST; read holding MANIFEST or mutex
- *   version, pins   under mutex
+ *   version, pins, merging_…  under mutex
  *   serial          atomic: raised after `version` has been replaced
  *   page words      atomics; committed_lsn is stored last of all in a commit
  * A reader loads committed_lsn first, then serial. A commit into a new log
@@ -51,6 +51,7 @@ struct kv_engine {
     struct kv_version *version;
     _Atomic uint64_t serial;
     struct kv_pin *pins;
+    uint64_t merging_first, merging_last; /* segments that begin the newest and end the oldest run being merged; 0: none */
 
     uint64_t nonce_seed, nonce_count; /* WRITER's */
     _Atomic uint64_t synced_ms;       /* monotonic: when a sync last succeeded */

@@ -41,25 +41,9 @@ void kv_snapshot_release(struct kv_snapshot *snapshot)
     kv_engine_release_pin(&snapshot->pin);
 }
 
-/* The seq of the transaction that ends at `lsn` of the version's log. */
-static uint64_t seq_at(const struct kv_version *version, uint64_t lsn)
-{
-    const struct kv_log *log = version->log;
-    uint64_t end = kv_log_offset(log, lsn);
-    struct kv_commit commit;
-
-    if (end < KV_HEADER_BYTES + KV_COMMIT_BYTES)
-        return log->header.base_seq;
-    end -= KV_COMMIT_BYTES;
-    if (kv_commit_decode(kv_slice_of(log->data + end, KV_COMMIT_BYTES), log->header.salt, end,
-                         &commit) != KV_OK)
-        return log->header.base_seq;
-    return commit.seq;
-}
-
 uint64_t kv_snapshot_seq(const struct kv_snapshot *snapshot)
 {
-    return seq_at(snapshot->pin.version, snapshot->lsn);
+    return kv_version_seq(snapshot->pin.version, snapshot->lsn);
 }
 
 uint64_t kv_store_seq(struct kv_store *store)
@@ -69,7 +53,7 @@ uint64_t kv_store_seq(struct kv_store *store)
 
     kv_engine_add_pin(&store->engine, &pin);
     lsn = kv_engine_acquire(&store->engine, &pin);
-    seq = seq_at(pin.version, lsn);
+    seq = kv_version_seq(pin.version, lsn);
     kv_engine_remove_pin(&store->engine, &pin);
     return seq;
 }

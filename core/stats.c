@@ -13,6 +13,7 @@ enum {
 struct view {
     struct kv_snapshot *snapshot;
     struct kv_manifest manifest;
+    size_t merging_first, merging_end; /* runs that are being merged */
     uint32_t log_end_bytes;
     uint32_t log_record_count; /* at least those in the snapshot */
 };
@@ -21,6 +22,15 @@ static void view_release(struct view *view)
 {
     kv_manifest_release(&view->manifest);
     kv_snapshot_free(view->snapshot);
+}
+
+/* Which runs of the manifest are being merged? Under the engine's mutex. */
+static void note_merging(struct view *view, const struct kv_engine *engine)
+{
+    size_t last = kv_manifest_find_run(&engine->manifest, engine->merging_last);
+
+    view->merging_first = kv_manifest_find_run(&engine->manifest, engine->merging_first);
+    view->merging_end = last == SIZE_MAX ? 0 : last + 1;
 }
 
 static enum kv_status view_open(struct kv_store *store, struct view *view)
@@ -37,6 +47,7 @@ static enum kv_status view_open(struct kv_store *store, struct view *view)
         pthread_mutex_lock(&store->engine.mutex);
         same = view->snapshot->pin.version == store->engine.version;
         st = kv_manifest_copy(&view->manifest, &store->engine.manifest);
+        note_merging(view, &store->engine);
         pthread_mutex_unlock(&store->engine.mutex);
         if (!same)
             kv_snapshot_release(view->snapshot);
@@ -161,6 +172,17 @@ static void add_counters(struct kv_engine *engine, const struct view *view, stru
     out->space_amplification = ratio(out->data_bytes, out->live_bytes);
 }
 
+/* The last seq that is known to be on disk: the snapshot's, or what the last sync covered of its log. */
+static uint64_t durable_seq(struct kv_store *store, const struct kv_snapshot *snapshot,
+                            uint64_t last_seq)
+{
+    uint64_t durable_lsn = atomic_load(&store->engine.page->durable_lsn);
+
+    if (durable_lsn >= snapshot->lsn)
+        return last_seq;
+    return kv_version_seq(snapshot->pin.version, durable_lsn);
+}
+
 enum kv_status kv_store_stats(struct kv_store *store, struct kv_stats *out)
 {
     struct view view;
@@ -172,6 +194,7 @@ enum kv_status kv_store_stats(struct kv_store *store, struct kv_stats *out)
         return st;
     add_segments(&view, out, &out->keys);
     out->last_seq = kv_snapshot_seq(view.snapshot);
+    out->durable_seq = durable_seq(store, view.snapshot, out->last_seq);
     if (out->records <= EXACT_RECORD_MAX)
         st = count_exactly(&view, out);
     else
@@ -217,8 +240,7 @@ static enum kv_status report_log(const struct reporting *reporting,
     return reporting->each(reporting->context, &report);
 }
 
-static enum kv_status report_run(const struct reporting *reporting, size_t r, unsigned number,
-                                 bool merging)
+static enum kv_status report_run(const struct reporting *reporting, size_t r, bool merging)
 {
     const struct kv_run *run = &reporting->view->manifest.runs[r];
     char reason[REASON_BYTES];
@@ -231,7 +253,7 @@ static enum kv_status report_run(const struct reporting *reporting, size_t r, un
         struct kv_segment_report report = {
             .number = info->number,
             .tier = run->tier,
-            .run = number,
+            .run = (unsigned)r + 1,
             .state = merging ? KV_SEGMENT_MERGING : KV_SEGMENT_SEALED,
             .file_bytes = info->end_bytes,
             .records = info->record_count,
@@ -268,7 +290,7 @@ enum kv_status kv_store_segments(struct kv_store *store, const struct kv_setting
     reporting.view = &view;
     st = report_log(&reporting, settings);
     for (size_t r = 0; r < view.manifest.run_count && st == KV_OK; r++)
-        st = report_run(&reporting, r, (unsigned)r + 1, false);
+        st = report_run(&reporting, r, r >= view.merging_first && r < view.merging_end);
     view_release(&view);
     return st;
 }

@@ -122,6 +122,22 @@ enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t
     return st;
 }
 
+uint64_t kv_version_seq(const struct kv_version *version, uint64_t lsn)
+{
+    const struct kv_log *log = version->log;
+    struct kv_commit commit;
+    uint64_t end_bytes;
+
+    /* The COMMIT of the transaction that ends there says it. */
+    if (lsn < kv_log_lsn(log, KV_HEADER_BYTES + KV_COMMIT_BYTES))
+        return log->header.base_seq;
+    end_bytes = kv_log_offset(log, lsn) - KV_COMMIT_BYTES;
+    if (kv_commit_decode(kv_slice_of(log->data + end_bytes, KV_COMMIT_BYTES), log->header.salt,
+                         end_bytes, &commit) != KV_OK)
+        return log->header.base_seq;
+    return commit.seq;
+}
+
 bool kv_version_may_contain(struct kv_version *version, size_t first, size_t count, uint64_t hash,
                             struct kv_slice key)
 {

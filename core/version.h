@@ -47,6 +47,9 @@ enum kv_status kv_version_get_in_runs(struct kv_version *version, size_t first, 
                                       uint64_t hash, struct kv_slice key, struct kv_entry *out,
                                       size_t *run) KV_WARN_UNUSED;
 
+/* The seq of the transaction that ends at `lsn`; before the log's first, the seq before the log. */
+uint64_t kv_version_seq(const struct kv_version *version, uint64_t lsn);
+
 /* May one of runs first … first+count-1 hold the key? As the filters say; doubt is yes. */
 bool kv_version_may_contain(struct kv_version *version, size_t first, size_t count, uint64_t hash,
                             struct kv_slice key);
