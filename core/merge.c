@@ -6,16 +6,20 @@
  * has moved on, only the matches on its path to the root are played again:
  * one comparison a level, half of what a heap takes.
  *
- * A match is decided by the first eight bytes of the keys as a number, kept in
- * the tree itself (inverted when going backwards, so that the smaller always
- * wins); only ties look at the keys. Of equal keys the newer source wins.
+ * A match is decided by eight bytes of each key as a number, kept in the tree
+ * itself (inverted when going backwards, so that the smaller always wins); only
+ * ties look at the keys. Keys often share their first bytes, so the eight are
+ * those behind an *anchor*: bytes with which the current keys of all sources
+ * begin when it is chosen. A key that has left the anchor counts as the
+ * largest number. That is right, since its source once stood inside: who
+ * leaves in the direction of travel is past all that are still inside. After
+ * many ties a new anchor is chosen from where the sources then are.
  *
- * Why equal keys come out once: entries are ordered by (key, age of source),
- * and who loses a match loses it to an entry before it in that order. An entry
- * whose key a newer source has too has only entries of that key between
- * itself and the newest of them, so the match that it lost was against one of
- * its own key. Matches note that (`hidden`), and a winner so marked is passed
- * over. Its mark was set by an entry that came out, or was passed over, before.
+ * Why equal keys come out once: entries are ordered by (key, age of source).
+ * Neighbours in that order must have met in a match: nothing else could tell
+ * which of them goes first. So an entry whose key a newer source has too has
+ * lost to one of its own key before it can win. Such a match marks the older
+ * entry (`hidden`), and a winner so marked is passed over.
  *
  * The winner is given out by reference: its source moves on only when the
  * next entry is asked for.
@@ -23,6 +27,13 @@
 #include "merge.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum {
+    ANCHOR_MAX_BYTES = 64,
+    ANCHOR_SPARE_BYTES = 4, /* shared ones that stay in the number: so it is left less often */
+    TIES_A_SOURCE = 8,      /* a new anchor costs about a tie a source: it shall not show */
+};
 
 struct source {
     struct kv_iter *it;
@@ -33,7 +44,7 @@ struct source {
 
 /* One side of a match. */
 struct player {
-    uint64_t prefix; /* of its key; inverted when going backwards */
+    uint64_t prefix; /* of its key behind the anchor; inverted when going backwards */
     uint64_t source;
 };
 
@@ -44,7 +55,10 @@ struct merge {
     bool given_out;    /* the winner was returned: move its source on first */
     size_t count;
     struct source *sources; /* newest first; leaf i of the tree is node count + i */
-    struct player *tree;    /* 0: the winner; 1 … count-1: the loser there */
+    struct player *tree;    /* 0: the winner; 1 … count-1: the loser there; then scratch */
+    size_t tie_count;       /* since the anchor was chosen */
+    size_t anchor_bytes;
+    uint8_t anchor[ANCHOR_MAX_BYTES];
 };
 
 /* ---- Matches */
@@ -58,6 +72,7 @@ static bool __attribute__((noinline)) wins_tie(struct merge *merge, size_t a, si
 
     if (left->done || right->done)
         return right->done;
+    merge->tie_count++;
     order = kv_slice_compare(left->entry.key, right->entry.key);
     if (order != 0)
         return (order < 0) == (merge->direction == KV_FORWARD);
@@ -89,7 +104,7 @@ static void replay(struct merge *merge, struct player player)
     merge->tree[0] = player;
 }
 
-/* Play all matches. `winners` has room for a player a node, leaves included. */
+/* Play all matches. `winners` is a player a node, of which the leaves are given. */
 static void play_all(struct merge *merge, struct player *winners)
 {
     for (size_t node = merge->count - 1; node > 0; node--) {
@@ -103,72 +118,120 @@ static void play_all(struct merge *merge, struct player *winners)
     merge->tree[0] = winners[1];
 }
 
-/* ---- Sources */
+/* ---- The anchor */
 
-/* Fetch the next entry of a source, and who it sends into the matches. */
-static inline enum kv_status move_on(struct merge *merge, size_t i, struct player *out)
+/* Who a source sends into the matches. */
+static inline struct player player_of(const struct merge *merge, size_t i)
 {
-    struct source *source = &merge->sources[i];
-    enum kv_status st = kv_iter_next(source->it, &source->entry);
-    uint64_t inverted = merge->direction == KV_FORWARD ? 0 : UINT64_MAX;
+    const struct source *source = &merge->sources[i];
+    struct kv_slice key = source->entry.key;
+    size_t skip = merge->anchor_bytes;
+    uint64_t prefix;
 
-    source->hidden = false;
-    source->done = st == KV_DONE;
-    out->source = i;
-    out->prefix = st == KV_OK ? kv_slice_prefix(source->entry.key) ^ inverted : UINT64_MAX;
-    return st == KV_DONE ? KV_OK : st;
+    if (source->done || key.size < skip || (skip > 0 && memcmp(key.data, merge->anchor, skip) != 0))
+        return (struct player){UINT64_MAX, i};
+    prefix = kv_slice_prefix(kv_slice_of(key.data + skip, key.size - skip));
+    return (struct player){merge->direction == KV_FORWARD ? prefix : ~prefix, i};
 }
 
-/* Seek every source, and send each one's first entry to its leaf. */
-static enum kv_status seek_sources(struct merge *merge, const struct kv_slice *bound,
-                                   struct player *leaves)
+static size_t common_bytes(struct kv_slice a, struct kv_slice b)
 {
-    for (size_t i = 0; i < merge->count; i++) {
-        enum kv_status st = kv_iter_seek(merge->sources[i].it, bound, merge->direction);
+    size_t limit = a.size < b.size ? a.size : b.size;
+    size_t common = 0;
 
-        if (st == KV_OK)
-            st = move_on(merge, i, &leaves[i]);
-        if (st != KV_OK)
-            return st;
+    while (common < limit && a.data[common] == b.data[common])
+        common++;
+    return common;
+}
+
+/* What the current keys of all sources share, less some bytes that will change soon. */
+static void choose_anchor(struct merge *merge)
+{
+    struct kv_slice shared = {NULL, 0};
+
+    for (size_t i = 0; i < merge->count; i++) {
+        const struct source *source = &merge->sources[i];
+
+        if (source->done)
+            continue;
+        if (!shared.data)
+            shared = source->entry.key;
+        shared.size = common_bytes(shared, source->entry.key);
     }
-    return KV_OK;
+    shared.size -= shared.size < ANCHOR_SPARE_BYTES ? shared.size : ANCHOR_SPARE_BYTES;
+    merge->anchor_bytes = shared.size < ANCHOR_MAX_BYTES ? shared.size : ANCHOR_MAX_BYTES;
+    if (merge->anchor_bytes > 0)
+        memcpy(merge->anchor, shared.data, merge->anchor_bytes);
+    merge->tie_count = 0;
+}
+
+/* Choose an anchor and play all matches. Entries that are hidden stay so. */
+static void start_matches(struct merge *merge)
+{
+    struct player *winners = merge->tree + merge->count;
+
+    choose_anchor(merge);
+    for (size_t i = 0; i < merge->count; i++)
+        winners[merge->count + i] = player_of(merge, i);
+    play_all(merge, winners);
 }
 
 /* ---- The iterator */
+
+static inline enum kv_status move_on(struct source *source)
+{
+    enum kv_status st = kv_iter_next(source->it, &source->entry);
+
+    source->hidden = false;
+    source->done = st != KV_OK;
+    return st == KV_DONE ? KV_OK : st;
+}
 
 static enum kv_status merge_seek(struct kv_iter *it, const struct kv_slice *bound,
                                  enum kv_direction direction)
 {
     struct merge *merge = (struct merge *)it;
-    struct player *winners = merge->tree + merge->count; /* scratch behind the tree */
 
     merge->direction = direction;
     merge->given_out = false;
-    merge->st = KV_DONE;
-    if (merge->count == 0)
-        return KV_OK;
-    merge->st = seek_sources(merge, bound, winners + merge->count);
+    merge->st = merge->count > 0 ? KV_OK : KV_DONE;
+    for (size_t i = 0; i < merge->count && merge->st == KV_OK; i++) {
+        merge->st = kv_iter_seek(merge->sources[i].it, bound, direction);
+        if (merge->st == KV_OK)
+            merge->st = move_on(&merge->sources[i]);
+    }
     if (merge->st == KV_OK)
-        play_all(merge, winners);
-    return merge->st;
+        start_matches(merge);
+    return merge->st == KV_DONE ? KV_OK : merge->st;
+}
+
+/* Leave the winner behind and find the next. */
+static inline enum kv_status advance(struct merge *merge)
+{
+    size_t i = merge->tree[0].source;
+    enum kv_status st = move_on(&merge->sources[i]);
+
+    if (st != KV_OK)
+        return st;
+    replay(merge, player_of(merge, i));
+    if (merge->tie_count > TIES_A_SOURCE * merge->count)
+        start_matches(merge);
+    return KV_OK;
 }
 
 static enum kv_status merge_next(struct kv_iter *it, struct kv_entry *out)
 {
     struct merge *merge = (struct merge *)it;
-    struct source *winner;
+    const struct source *winner;
 
     if (merge->st != KV_OK)
         return merge->st;
     winner = &merge->sources[merge->tree[0].source];
     while (merge->given_out || winner->hidden) {
-        struct player player;
-
-        merge->st = move_on(merge, merge->tree[0].source, &player);
+        merge->given_out = false;
+        merge->st = advance(merge);
         if (merge->st != KV_OK)
             return merge->st;
-        replay(merge, player);
-        merge->given_out = false;
         winner = &merge->sources[merge->tree[0].source];
     }
     if (winner->done) {

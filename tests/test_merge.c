@@ -7,7 +7,7 @@
 
 /* ---- A source over an array, which takes back what it handed out as soon as it may */
 
-enum { KEY_BYTES = 24, ARRAY_ROWS = 64, SOURCES = 33 };
+enum { KEY_BYTES = 96, ARRAY_ROWS = 64, SOURCES = 33 };
 
 struct row {
     char key[KEY_BYTES];
@@ -334,7 +334,9 @@ static size_t random_below(size_t count)
     return random_state % count;
 }
 
-/* How keys look: short; behind one shared prefix; behind few shared ones; with bytes of 0xff. */
+enum { SHAPES = 6 };
+
+/* How keys look. What they share, and where that changes, is what the tree's anchor must follow. */
 static void write_key(char out[KEY_BYTES], unsigned shape, size_t number)
 {
     static const char *const groups[] = {"", "a", "long-prefix/", "long-prefix-", "z"};
@@ -343,7 +345,12 @@ static void write_key(char out[KEY_BYTES], unsigned shape, size_t number)
     case 0: snprintf(out, KEY_BYTES, "%zu", number); break;
     case 1: snprintf(out, KEY_BYTES, "long-prefix/%03zu", number); break;
     case 2: snprintf(out, KEY_BYTES, "%s%02zu", groups[number % 5], number / 5); break;
-    default: snprintf(out, KEY_BYTES, "\xff\xff\xff\xff\xff\xff\xff\xff%zu", number);
+    case 3: snprintf(out, KEY_BYTES, "\xff\xff\xff\xff\xff\xff\xff\xff%zu", number); break;
+    case 4: /* changes at once from one long prefix to another, and to something short */
+        snprintf(out, KEY_BYTES, number < 48 ? "%c-longprefix-%02zu" : "%c%02zu",
+                 (char)('a' + number / 16), number % 16);
+        break;
+    default: snprintf(out, KEY_BYTES, "%080d%zu", 0, number);
     }
 }
 
@@ -468,7 +475,7 @@ int main(void)
     tcase_add_test(failures, test_merge_passes_failed_seeks_on);
     suite_add_tcase(suite, failures);
     tcase_set_timeout(model, 60);
-    tcase_add_loop_test(model, test_merge_equals_model, 0, 4);
+    tcase_add_loop_test(model, test_merge_equals_model, 0, SHAPES);
     suite_add_tcase(suite, model);
     return kv_run_suite(suite);
 }
