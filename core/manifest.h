@@ -45,8 +45,8 @@ enum {
 /* One sorted source. */
 struct kv_run {
     unsigned tier;
-    uint64_t merge_id;    /* inputs and output of an open merge share it; 0: none */
-    bool has_low;         /* keys <= `low` of this run are hidden: a merge has moved them */
+    uint64_t merge_id; /* inputs and output of an open merge share it; 0: none */
+    bool has_low;      /* keys <= `low` of this run are hidden: a merge has moved them */
     struct kv_buffer low;
     struct kv_segment_info *segments; /* ascending, disjoint; at least one */
     size_t segment_count;
@@ -64,25 +64,25 @@ struct kv_pending_group {
 struct kv_manifest {
     uint64_t compatible_features;
     uint8_t uuid[KV_UUID_BYTES];
-    uint64_t lineage;         /* changed by the first write to a backup */
-    bool is_backup;           /* not written to since it was made as a backup */
+    uint64_t lineage; /* changed by the first write to a backup */
+    bool is_backup;   /* not written to since it was made as a backup */
     uint64_t hash_seed;
-    uint64_t generation;      /* 1, 2, 3, … */
-    uint64_t next_number;     /* greater than every number ever used */
-    uint64_t last_seq;        /* when this manifest was written: last seq before the active log */
-    struct kv_buffer schema;  /* the application's; opaque */
+    uint64_t generation;     /* 1, 2, 3, … */
+    uint64_t next_number;    /* greater than every number ever used */
+    uint64_t last_seq;       /* when this manifest was written: last seq before the active log */
+    struct kv_buffer schema; /* the application's; opaque */
     struct {
         uint64_t number;
         uint64_t salt;
         uint64_t base_lsn;
         uint64_t previous_digest;
-        uint64_t start_lsn;   /* base_lsn; after failover, the end of what was copied */
+        uint64_t start_lsn; /* base_lsn; after failover, the end of what was copied */
     } active;
     uint64_t last_merge_id;
-    uint64_t compaction_count;       /* merges since the store was created */
-    uint64_t log_bytes_written;      /* by sealed logs; for write amplification */
-    uint64_t merge_bytes_written;    /* by merges */
-    struct kv_run *runs;             /* newest first */
+    uint64_t compaction_count;    /* merges since the store was created */
+    uint64_t log_bytes_written;   /* by sealed logs; for write amplification */
+    uint64_t merge_bytes_written; /* by merges */
+    struct kv_run *runs;          /* newest first */
     size_t run_count;
     struct kv_pending_group *groups;
     size_t group_count;
@@ -91,7 +91,8 @@ struct kv_manifest {
 void kv_manifest_release(struct kv_manifest *manifest);
 
 /* A deep copy. KV_NOMEM leaves `*to` empty. */
-enum kv_status kv_manifest_copy(struct kv_manifest *to, const struct kv_manifest *from) KV_WARN_UNUSED;
+enum kv_status kv_manifest_copy(struct kv_manifest *to,
+                                const struct kv_manifest *from) KV_WARN_UNUSED;
 
 /* KV_OK, KV_NOMEM, or KV_CORRUPT with a message that says which rule of VALID is broken where. */
 enum kv_status kv_manifest_check(const struct kv_manifest *manifest) KV_WARN_UNUSED;
@@ -117,7 +118,8 @@ enum kv_status kv_manifest_load(struct kv_io *io, struct kv_dir *dir, const char
  * the files of both must stay.
  */
 enum kv_status kv_manifest_replace(struct kv_io *io, struct kv_dir *dir, unsigned file_mode,
-                                   const struct kv_manifest *manifest, bool *renamed) KV_WARN_UNUSED;
+                                   const struct kv_manifest *manifest,
+                                   bool *renamed) KV_WARN_UNUSED;
 
 /* ---- Edits. Each leaves the manifest unchanged when it fails (KV_NOMEM). */
 

@@ -11,9 +11,9 @@
 #include "manifest.h"
 
 struct kv_policy {
-    unsigned fanout;            /* 2 … 32 */
-    unsigned tier_count;        /* 1 … KV_TIER_COUNT */
-    double garbage_ratio;       /* 0.05 … 0.95 */
+    unsigned fanout;      /* 2 … 32 */
+    unsigned tier_count;  /* 1 … KV_TIER_COUNT */
+    double garbage_ratio; /* 0.05 … 0.95 */
     uint64_t max_segment_bytes;
 };
 
@@ -26,9 +26,9 @@ enum kv_action {
 
 struct kv_choice {
     enum kv_action action;
-    size_t first_run;      /* newest run of the contiguous range */
+    size_t first_run; /* newest run of the contiguous range */
     size_t run_count;
-    unsigned tier;         /* where the result goes */
+    unsigned tier; /* where the result goes */
 };
 
 /*
@@ -44,7 +44,8 @@ struct kv_choice {
  * tier. Applying choices until NONE always ends: a join or merge leaves fewer
  * runs, a rewrite leaves nothing dead.
  */
-struct kv_choice kv_policy_choose(const struct kv_manifest *manifest, const struct kv_policy *policy);
+struct kv_choice kv_policy_choose(const struct kv_manifest *manifest,
+                                  const struct kv_policy *policy);
 
 /*
  * Why the policy leaves a run, or what it will do with it, now or after other
