@@ -11,7 +11,10 @@
 
 #include "prefetch.h"
 
-enum { ITEM_AHEAD = 24, RECORD_AHEAD = 12 }; /* entries: items first, then the records they point to */
+enum {
+    ITEM_AHEAD = 24,
+    RECORD_AHEAD = 12
+}; /* entries: items first, then the records they point to */
 
 struct batch_iter {
     struct kv_iter base;
@@ -20,7 +23,8 @@ struct batch_iter {
     struct kv_batch_set *set;
     const struct kv_batch *batch;
     uint32_t bound_index;
-    int64_t at; /* forwards: next group's head; backwards: last entry of the next group; or outside */
+    int64_t
+        at; /* forwards: next group's head; backwards: last entry of the next group; or outside */
     enum kv_direction direction;
     struct kv_buffer scratch;
 };
@@ -167,8 +171,8 @@ enum kv_status kv_batch_iters_open(const struct kv_batch_owner_ops *ops, void *o
         if (batches->batches[i]->first >= bound_index)
             continue;
         ref(owner);
-        st = kv_batch_iter_open(ops, owner, kv_batch_set_ref(batches), i, bound_index,
-                                &out[*count]);
+        st =
+            kv_batch_iter_open(ops, owner, kv_batch_set_ref(batches), i, bound_index, &out[*count]);
         if (st != KV_OK) {
             while (*count > 0)
                 kv_iter_free(out[--*count]);

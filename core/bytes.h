@@ -13,7 +13,8 @@
 
 #include "slice.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "loads and stores assume a little-endian host");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "loads and stores assume a little-endian host");
 
 enum { KV_VARINT_MAX_BYTES = 10 };
 

@@ -9,11 +9,11 @@
 #include "segment_writer.h"
 
 enum {
-    CHECK_EVERY_COUNT = 256,        /* entries between questions for interruption */
+    CHECK_EVERY_COUNT = 256, /* entries between questions for interruption */
     CHECK_EVERY_BYTES = 1024 * 1024,
-    SAMPLE_EVERY_COUNT = 61,        /* entries between samples of what newer runs supersede */
-    OUTPUT_RECORD_MAX = 1 << 21,    /* bounds the memory that an index takes to build */
-    SPARE_BYTES = 8 * 1024 * 1024,  /* left free on the device by a merge */
+    SAMPLE_EVERY_COUNT = 61,       /* entries between samples of what newer runs supersede */
+    OUTPUT_RECORD_MAX = 1 << 21,   /* bounds the memory that an index takes to build */
+    SPARE_BYTES = 8 * 1024 * 1024, /* left free on the device by a merge */
 };
 
 struct kv_policy kv_compact_policy(const struct kv_settings *settings)
@@ -29,14 +29,14 @@ struct rewrite {
     struct kv_engine *engine;
     const struct kv_settings *settings;
     struct kv_version *version;
-    struct kv_manifest manifest;      /* as of the start */
-    size_t first, count;              /* the range, in `version` */
+    struct kv_manifest manifest; /* as of the start */
+    size_t first, count;         /* the range, in `version` */
     struct kv_segment_writer_summary summary;
     uint64_t base_seq;
 
-    struct kv_segment_writer *writer; /* the output being written */
-    struct kv_buffer low;             /* last key of the output before */
-    struct kv_buffer last;            /* last key written */
+    struct kv_segment_writer *writer;         /* the output being written */
+    struct kv_buffer low;                     /* last key of the output before */
+    struct kv_buffer last;                    /* last key written */
     uint64_t sampled_bytes, superseded_bytes; /* of the output being written */
 
     struct kv_segment_info *outputs;
@@ -92,8 +92,8 @@ static enum kv_status summarise(struct rewrite *rewrite)
     uint64_t bytes = 0, free_bytes = 0;
     enum kv_status st;
 
-    *summary = (struct kv_segment_writer_summary){.first_lsn = UINT64_MAX,
-                                                  .min_time_ms = UINT64_MAX};
+    *summary =
+        (struct kv_segment_writer_summary){.first_lsn = UINT64_MAX, .min_time_ms = UINT64_MAX};
     rewrite->base_seq = UINT64_MAX;
     for (size_t r = rewrite->first; r < rewrite->first + rewrite->count; r++) {
         const struct kv_run *run = &rewrite->manifest.runs[r];
@@ -151,10 +151,9 @@ static bool is_needless(struct rewrite *rewrite, const struct kv_entry *entry)
 {
     size_t older = rewrite->first + rewrite->count;
 
-    return entry->deleted &&
-           !kv_version_may_contain(rewrite->version, older, rewrite->version->run_count - older,
-                                   kv_hash(entry->key, rewrite->engine->place.hash_seed),
-                                   entry->key);
+    return entry->deleted && !kv_version_may_contain(
+                                 rewrite->version, older, rewrite->version->run_count - older,
+                                 kv_hash(entry->key, rewrite->engine->place.hash_seed), entry->key);
 }
 
 /* Finish the output being written, if there is one. */

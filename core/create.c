@@ -74,8 +74,8 @@ void kv_create_adopt(struct kv_engine *engine)
 
 struct survey {
     struct kv_engine *engine;
-    uint64_t greatest;  /* number in any name */
-    bool foreign;       /* files that are no store's */
+    uint64_t greatest;           /* number in any name */
+    bool foreign;                /* files that are no store's */
     char content[KV_NAME_BYTES]; /* a segment that holds something; "": none */
 };
 
@@ -98,10 +98,10 @@ static bool has_content(struct kv_engine *engine, const char *name)
             enum kv_status st = kv_header_decode(bytes, &header);
 
             /* A header is written before, a merge's after, everything else. */
-            content = st == KV_NEWER ||
-                      (st == KV_OK && (header.role != KV_ROLE_LOG ||
-                                       kv_commit_find(bytes, header.salt, KV_HEADER_BYTES) !=
-                                           SIZE_MAX));
+            content =
+                st == KV_NEWER ||
+                (st == KV_OK && (header.role != KV_ROLE_LOG ||
+                                 kv_commit_find(bytes, header.salt, KV_HEADER_BYTES) != SIZE_MAX));
             kv_io_unmap(engine->place.io, data, size);
         }
     }

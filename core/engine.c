@@ -262,8 +262,8 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
     next->next_number = atomic_load(&engine->next_number);
     st = kv_version_open(&engine->place, next, log, previous, &version);
     if (st == KV_OK)
-        st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode,
-                                 next, &renamed);
+        st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode, next,
+                                 &renamed);
     if (st != KV_OK) {
         if (renamed) /* a crash may bring either back: both sets of files must stay as they are */
             atomic_store(&engine->page->refuse_writes, 1);

@@ -42,7 +42,7 @@ struct kv_engine {
     struct kv_page *page;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed;    /* WRITER or COMPACTOR was given back */
+    pthread_cond_t changed; /* WRITER or COMPACTOR was given back */
     bool writer_taken, compactor_taken;
     pthread_mutex_t manifest_mutex;
     pthread_mutex_t sync_mutex;
@@ -51,7 +51,8 @@ struct kv_engine {
     struct kv_version *version;
     _Atomic uint64_t serial;
     struct kv_pin *pins;
-    uint64_t merging_first, merging_last; /* segments that begin the newest and end the oldest run being merged; 0: none */
+    uint64_t merging_first,
+        merging_last; /* segments that begin the newest and end the oldest run being merged; 0: none */
 
     uint64_t nonce_seed, nonce_count; /* WRITER's */
     _Atomic uint64_t synced_ms;       /* monotonic: when a sync last succeeded */

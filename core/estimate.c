@@ -40,7 +40,8 @@ void kv_estimate_superseded(struct kv_version *version, struct kv_manifest *mani
         struct kv_record record;
         struct kv_entry older;
         size_t run;
-        enum kv_status st = kv_log_decode(log, item->offset_bytes, (uint32_t)info->end_bytes, &record);
+        enum kv_status st =
+            kv_log_decode(log, item->offset_bytes, (uint32_t)info->end_bytes, &record);
 
         if (st == KV_OK)
             st = kv_version_get_in_runs(version, 0, version->run_count, item->hash, record.key,

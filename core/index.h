@@ -74,7 +74,8 @@ enum kv_status kv_index_check(const struct kv_index *index) KV_WARN_UNUSED;
 void kv_index_prefetch(const struct kv_index *index, uint64_t hash);
 
 /* Ask the filter. `*out` false: no entry has this hash. KV_CORRUPT: its page is damaged. */
-enum kv_status kv_index_may_contain(struct kv_index *index, uint64_t hash, bool *out) KV_WARN_UNUSED;
+enum kv_status kv_index_may_contain(struct kv_index *index, uint64_t hash,
+                                    bool *out) KV_WARN_UNUSED;
 
 /*
  * Walk the offsets whose fingerprint fits `hash`. Start with a zeroed probe.

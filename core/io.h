@@ -61,8 +61,8 @@ struct kv_io_ops {
     enum kv_status (*unlink)(struct kv_dir *dir, const char *name);
     enum kv_status (*name_identity)(struct kv_dir *dir, const char *name, struct kv_identity *out);
 
-    enum kv_status (*file_open)(struct kv_dir *dir, const char *name, unsigned flags,
-                                unsigned mode, struct kv_file **out);
+    enum kv_status (*file_open)(struct kv_dir *dir, const char *name, unsigned flags, unsigned mode,
+                                struct kv_file **out);
     enum kv_status (*file_temporary)(struct kv_io *io, struct kv_file **out);
     void (*file_close)(struct kv_file *file);
     enum kv_status (*file_identity)(struct kv_file *file, struct kv_identity *out);

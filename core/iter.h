@@ -11,11 +11,11 @@
 /* One key and what became of it. Slices are borrowed: see who hands it out. */
 struct kv_entry {
     struct kv_slice key;
-    struct kv_slice row;     /* empty if `deleted` */
-    uint64_t seq;            /* of the transaction; 0: uncommitted */
-    uint32_t size_bytes;     /* of the record on disk */
-    bool deleted;            /* a tombstone */
-    bool own;                /* an uncommitted write of the reading transaction */
+    struct kv_slice row; /* empty if `deleted` */
+    uint64_t seq;        /* of the transaction; 0: uncommitted */
+    uint32_t size_bytes; /* of the record on disk */
+    bool deleted;        /* a tombstone */
+    bool own;            /* an uncommitted write of the reading transaction */
 };
 
 enum kv_direction { KV_FORWARD = 1, KV_BACKWARD = -1 };

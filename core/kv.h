@@ -50,7 +50,7 @@ struct kv_settings {
     unsigned tiers;             /* 1 … 8 */
     double garbage_ratio;       /* dead share that triggers a rewrite; 0.05 … 0.95 */
     bool auto_compact;
-    unsigned busy_timeout_ms;   /* how long to wait for another writer; 0: not at all */
+    unsigned busy_timeout_ms;           /* how long to wait for another writer; 0: not at all */
     bool (*interrupted)(void *context); /* asked now and then by long work; NULL: never stop */
     void *interrupted_context;
 };
@@ -64,20 +64,21 @@ enum kv_status kv_settings_check(const struct kv_settings *settings) KV_WARN_UNU
 /* ---- Opening */
 
 enum kv_open_mode {
-    KV_OPEN_EXISTING,  /* KV_NOTFOUND if there is no store */
+    KV_OPEN_EXISTING, /* KV_NOTFOUND if there is no store */
     KV_OPEN_OR_CREATE,
-    KV_OPEN_NEW,       /* KV_EXISTS unless the store there has never had a transaction and nobody has it open */
+    KV_OPEN_NEW, /* KV_EXISTS unless the store there has never had a transaction and nobody has it open */
 };
 
 struct kv_open_options {
     enum kv_open_mode mode;
-    bool readonly;              /* never create, change or remove anything there */
-    bool temporary;             /* remove the directory at the last close */
-    unsigned file_mode;         /* permission bits of new files; 0: 0600. The directory gets x where these have r */
-    const uint8_t *uuid;        /* 16 bytes: KV_MISMATCH for any other store; NULL: any */
-    struct kv_slice schema;     /* opaque; recorded in a new store, see kv_store_schema */
+    bool readonly;  /* never create, change or remove anything there */
+    bool temporary; /* remove the directory at the last close */
+    unsigned
+        file_mode; /* permission bits of new files; 0: 0600. The directory gets x where these have r */
+    const uint8_t *uuid;         /* 16 bytes: KV_MISMATCH for any other store; NULL: any */
+    struct kv_slice schema;      /* opaque; recorded in a new store, see kv_store_schema */
     struct kv_settings settings; /* used where a call is given none; the first opener's count */
-    struct kv_io *io;           /* NULL: the real system */
+    struct kv_io *io;            /* NULL: the real system */
 };
 
 struct kv_open_options kv_open_options_default(void);
@@ -100,8 +101,8 @@ enum kv_status kv_store_open(const char *path, const struct kv_open_options *opt
 enum kv_status kv_store_close(struct kv_store *store);
 
 const char *kv_store_path(const struct kv_store *store);
-const uint8_t *kv_store_uuid(const struct kv_store *store);        /* 16 bytes */
-struct kv_slice kv_store_schema(const struct kv_store *store);     /* valid while open */
+const uint8_t *kv_store_uuid(const struct kv_store *store);    /* 16 bytes */
+struct kv_slice kv_store_schema(const struct kv_store *store); /* valid while open */
 bool kv_store_readonly(const struct kv_store *store);
 
 /* ---- Simple verbs: each its own transaction or snapshot */
@@ -255,17 +256,43 @@ enum kv_status kv_sync(struct kv_store *store, uint64_t *seq) KV_WARN_UNUSED;
  */
 enum kv_status kv_destroy(const char *path, struct kv_io *io) KV_WARN_UNUSED;
 
+/* Something wrong with a store, as kv_check found it. */
+struct kv_problem {
+    uint64_t segment; /* its number; 0: MANIFEST, or the directory */
+    uint64_t offset;  /* in the segment's data file; 0: none in particular */
+    const char *text; /* valid during the call only */
+};
+
+/*
+ * Read everything a store consists of and compare: checksums, order, indexes
+ * with data, manifest with directory. Calls `each` for every problem and goes
+ * on; no calls: sound. Changes nothing. A failure of `each` ends it; other
+ * failures mean that checking was not possible. KV_INTERRUPTED as settings say.
+ */
+enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *settings,
+                              enum kv_status (*each)(void *context,
+                                                     const struct kv_problem *problem),
+                              void *context) KV_WARN_UNUSED;
+
+/*
+ * The same for a directory, whose store may be too broken to be opened.
+ * KV_NOTFOUND: no store there; KV_BUSY: another process has it open. `io` NULL: the real system.
+ */
+enum kv_status kv_check(const char *path, struct kv_io *io, const struct kv_settings *settings,
+                        enum kv_status (*each)(void *context, const struct kv_problem *problem),
+                        void *context) KV_WARN_UNUSED;
+
 struct kv_stats {
-    uint64_t keys;            /* an estimate unless `exact` */
+    uint64_t keys; /* an estimate unless `exact` */
     bool exact;
     uint64_t records, tombstones;
-    uint64_t segments, runs;  /* the active log included in `segments` */
+    uint64_t segments, runs; /* the active log included in `segments` */
     uint64_t last_seq, durable_seq;
     uint64_t live_bytes, dead_bytes; /* of records; estimates */
-    uint64_t data_bytes;      /* data files; preallocated space of the log is not counted */
+    uint64_t data_bytes;             /* data files; preallocated space of the log is not counted */
     uint64_t index_bytes;
-    uint64_t disk_bytes;      /* all files */
-    uint64_t memory_bytes;    /* anonymous memory of memtables and the like */
+    uint64_t disk_bytes;        /* all files */
+    uint64_t memory_bytes;      /* anonymous memory of memtables and the like */
     double write_amplification; /* bytes written to data files / bytes of records committed */
     double space_amplification; /* data_bytes / live_bytes; 0 if there is none */
     uint64_t compactions;
@@ -285,7 +312,7 @@ struct kv_segment_report {
     unsigned tier, run;
     enum kv_segment_state state;
     uint64_t file_bytes, records, tombstones, live_bytes, dead_bytes;
-    struct kv_slice min_key, max_key; /* empty for none */
+    struct kv_slice min_key, max_key;                    /* empty for none */
     uint64_t min_seq, max_seq, min_time_ms, max_time_ms; /* 0 for none */
     const char *reason; /* why the policy leaves it, or what it will do */
 };

@@ -34,7 +34,7 @@ enum { KV_PAGE_BYTES = 4096 };
 
 /* The mapped page. Words mean nothing until whoever attaches alone has reset them. */
 struct kv_page {
-    _Atomic uint64_t incarnation;   /* 0: being reset; random otherwise */
+    _Atomic uint64_t incarnation; /* 0: being reset; random otherwise */
     _Atomic uint64_t committed_lsn;
     _Atomic uint64_t durable_lsn;
     _Atomic uint64_t generation;    /* of the newest manifest that is durable; only raised */

@@ -277,8 +277,8 @@ struct kv_item_list kv_log_item_list(const struct kv_log *log)
     return (struct kv_item_list){log->memtable.items, key_at, log};
 }
 
-enum kv_status kv_log_decode(const struct kv_log *log, uint32_t offset_bytes,
-                             uint32_t bound_bytes, struct kv_record *out)
+enum kv_status kv_log_decode(const struct kv_log *log, uint32_t offset_bytes, uint32_t bound_bytes,
+                             struct kv_record *out)
 {
     enum kv_status st =
         kv_record_decode(kv_slice_of(log->data + offset_bytes, bound_bytes - offset_bytes),

@@ -23,10 +23,10 @@
 
 /* Where the last committed transaction ended. */
 struct kv_log_tail {
-    uint32_t end_bytes;     /* file offset */
-    uint64_t seq;           /* of the last transaction, in this log or before it */
-    uint64_t digest;        /* of its COMMIT */
-    uint32_t record_count;  /* in this log */
+    uint32_t end_bytes;                /* file offset */
+    uint64_t seq;                      /* of the last transaction, in this log or before it */
+    uint64_t digest;                   /* of its COMMIT */
+    uint32_t record_count;             /* in this log */
     uint64_t min_time_ms, max_time_ms; /* of commits in this log; 0: none */
 };
 
@@ -35,14 +35,15 @@ struct kv_log {
     const struct kv_place *place;
     struct kv_header header;
     struct kv_record_place record_place;
-    struct kv_file *file;            /* NULL once sealed, and for read-only stores */
-    const uint8_t *data;             /* the mapping */
+    struct kv_file *file; /* NULL once sealed, and for read-only stores */
+    const uint8_t *data;  /* the mapping */
     uint64_t mapped_bytes;
     struct kv_memtable memtable;
-    _Atomic uint32_t readable_bytes; /* the file's records end there at least: nobody reads past it */
-    struct kv_log_tail tail;         /* WRITER's */
-    uint64_t allocated_bytes;        /* WRITER's: the file's length */
-    uint64_t written_back_bytes;     /* WRITER's: write-back has been started up to here */
+    _Atomic uint32_t
+        readable_bytes;          /* the file's records end there at least: nobody reads past it */
+    struct kv_log_tail tail;     /* WRITER's */
+    uint64_t allocated_bytes;    /* WRITER's: the file's length */
+    uint64_t written_back_bytes; /* WRITER's: write-back has been started up to here */
 };
 
 /*
@@ -111,8 +112,8 @@ enum kv_status kv_log_iters(struct kv_log *log, uint32_t bound_bytes, struct kv_
                             size_t *count) KV_WARN_UNUSED;
 
 /* Decode and verify the PUT or DELETE at an offset; nothing from `bound_bytes` on is read. */
-enum kv_status kv_log_decode(const struct kv_log *log, uint32_t offset_bytes,
-                             uint32_t bound_bytes, struct kv_record *out) KV_WARN_UNUSED;
+enum kv_status kv_log_decode(const struct kv_log *log, uint32_t offset_bytes, uint32_t bound_bytes,
+                             struct kv_record *out) KV_WARN_UNUSED;
 
 /* The items and where their keys are, for sorting. */
 struct kv_item_list kv_log_item_list(const struct kv_log *log);

@@ -20,7 +20,7 @@
 struct kv_log_scan {
     struct kv_log_tail durable; /* as of the last transaction known to be on disk */
     uint64_t durable_lsn;
-    bool clean;                 /* a valid END stands at the tail: all of it is durable */
+    bool clean; /* a valid END stands at the tail: all of it is durable */
 };
 
 /*

@@ -1,5 +1,7 @@
-/* kv_compact and kv_sync: what users may ask for by hand. */
+/* kv_compact, kv_sync and kv_store_check: what users may ask of an open store by hand. */
+#include "check.h"
 #include "compact.h"
+#include "names.h"
 #include "seal.h"
 #include "store.h"
 
@@ -86,4 +88,62 @@ enum kv_status kv_sync(struct kv_store *store, uint64_t *seq)
         *seq = kv_snapshot_seq(snapshot);
     kv_snapshot_free(snapshot);
     return st;
+}
+
+/* Do the names of a segment's files lead to anything? Asked only while the version is the current one. */
+static void check_names(struct kv_check *check, struct kv_engine *engine, uint64_t serial,
+                        uint64_t number)
+{
+    struct kv_identity identity;
+    char data_name[KV_NAME_BYTES], index_name[KV_NAME_BYTES];
+    enum kv_status data, index;
+
+    kv_name_segment(data_name, number);
+    kv_name_index(index_name, number);
+    data = kv_io_name_identity(check->place.dir, data_name, &identity);
+    index = kv_io_name_identity(check->place.dir, index_name, &identity);
+    if (atomic_load(&engine->serial) != serial)
+        return; /* it may have been merged away meanwhile */
+    if (data == KV_NOTFOUND)
+        kv_check_report(check, number, 0,
+                        "the file is missing; it is open here: copy the rows out");
+    if (index == KV_NOTFOUND)
+        kv_check_report(check, number, 0,
+                        "the index is missing; it is built anew when the store is opened");
+}
+
+enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *settings,
+                              enum kv_status (*each)(void *context,
+                                                     const struct kv_problem *problem),
+                              void *context)
+{
+    struct kv_engine *engine = &store->engine;
+    struct kv_check check = {.place = engine->place,
+                             .settings = kv_store_settings(store, settings),
+                             .each = each,
+                             .context = context};
+    uint64_t serial = atomic_load(&engine->serial);
+    struct kv_snapshot *snapshot;
+    struct kv_version *version;
+    enum kv_status st = kv_snapshot_new(store, &snapshot);
+
+    if (st != KV_OK)
+        return st;
+    st = kv_snapshot_acquire(snapshot);
+    version = snapshot->pin.version;
+    check.place.readonly = true;
+    check.st = st;
+    kv_check_log(&check, version->log->header.number, version->log->header.salt, version->start_lsn,
+                 snapshot->lsn);
+    for (size_t r = 0; r < version->run_count; r++) {
+        for (size_t s = 0; s < kv_run_segment_count(version->runs[r]) && kv_check_goes_on(&check);
+             s++) {
+            struct kv_segment *segment = kv_run_segment(version->runs[r], s);
+
+            check_names(&check, engine, serial, kv_segment_info(segment)->number);
+            kv_check_segment(&check, segment);
+        }
+    }
+    kv_snapshot_free(snapshot);
+    return check.st;
 }

@@ -97,7 +97,8 @@ void kv_memtable_link(struct kv_memtable *memtable)
 
 void kv_memtable_prefetch(const struct kv_memtable *memtable, uint64_t hash)
 {
-    kv_prefetch((const void *)&memtable->slots[(uint32_t)hash & mask_of(memtable)], sizeof(uint64_t));
+    kv_prefetch((const void *)&memtable->slots[(uint32_t)hash & mask_of(memtable)],
+                sizeof(uint64_t));
 }
 
 void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *items, uint32_t count)

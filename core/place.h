@@ -12,11 +12,11 @@
 struct kv_place {
     struct kv_io *io;
     struct kv_dir *dir;
-    const char *path;              /* for messages */
+    const char *path; /* for messages */
     uint8_t uuid[KV_UUID_BYTES];
-    uint64_t hash_seed;            /* secret of the store: hashes of keys are seeded with it */
-    unsigned file_mode;            /* permission bits of new files */
-    bool readonly;                 /* nothing is created, changed or removed */
+    uint64_t hash_seed; /* secret of the store: hashes of keys are seeded with it */
+    unsigned file_mode; /* permission bits of new files */
+    bool readonly;      /* nothing is created, changed or removed */
 };
 
 #endif

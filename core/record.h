@@ -70,9 +70,9 @@ struct kv_record {
     enum kv_kind kind;
     uint64_t seq;
     struct kv_slice key;
-    struct kv_slice row;  /* empty for DELETE */
-    uint32_t checksum;    /* set by encode and decode */
-    uint32_t size_bytes;  /* the whole record; set by encode and decode */
+    struct kv_slice row; /* empty for DELETE */
+    uint32_t checksum;   /* set by encode and decode */
+    uint32_t size_bytes; /* the whole record; set by encode and decode */
 };
 
 struct kv_commit {
@@ -91,7 +91,7 @@ struct kv_end {
     uint64_t seq;     /* of the last transaction; 0: none */
     uint64_t end_lsn; /* everything before it is durable */
     uint64_t time_ms;
-    uint64_t digest;  /* of the last COMMIT */
+    uint64_t digest; /* of the last COMMIT */
 };
 
 /* The bytes that encoding takes. Sizes are within their limits. */

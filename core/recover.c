@@ -87,13 +87,11 @@ static enum kv_status copy_transaction(struct copier *copier)
 static enum kv_status make_successor(struct kv_engine *engine, struct kv_log *from,
                                      const struct kv_log_tail *durable, struct kv_log **out)
 {
-    struct copier copier = {.engine = engine,
-                            .from = from,
-                            .at = durable->end_bytes,
-                            .index = durable->record_count};
-    uint64_t past = kv_log_lsn(from, from->allocated_bytes > from->tail.end_bytes
-                                         ? from->allocated_bytes
-                                         : from->tail.end_bytes);
+    struct copier copier = {
+        .engine = engine, .from = from, .at = durable->end_bytes, .index = durable->record_count};
+    uint64_t past =
+        kv_log_lsn(from, from->allocated_bytes > from->tail.end_bytes ? from->allocated_bytes
+                                                                      : from->tail.end_bytes);
     struct kv_header header;
     enum kv_status st = kv_seal_next_header(engine, durable, past, &header);
 

@@ -9,7 +9,7 @@ struct kv_scan {
     struct kv_buffer start, end; /* the bounds in the direction of the scan */
     bool has_start, start_open;
     bool has_end, end_open;
-    bool started;                /* past the first entry: the start bound is behind */
+    bool started; /* past the first entry: the start bound is behind */
     bool done;
     enum kv_direction direction;
 };

@@ -11,7 +11,7 @@ struct sorted {
     struct kv_batch *batch;
     struct kv_index_item *items; /* newest of each key, in key order */
     size_t item_count;
-    uint8_t *newest;             /* by index of the item */
+    uint8_t *newest; /* by index of the item */
 };
 
 static void sorted_release(struct sorted *sorted)
@@ -113,13 +113,12 @@ out:
 enum kv_status kv_seal_next_header(struct kv_engine *engine, const struct kv_log_tail *tail,
                                    uint64_t end_lsn, struct kv_header *out)
 {
-    *out = (struct kv_header){.role = KV_ROLE_LOG,
-                              .number = kv_engine_new_number(engine),
-                              .base_seq = tail->seq,
-                              .time_ms = kv_io_now_ms(engine->place.io),
-                              .log = {.base_lsn = end_lsn,
-                                      .previous_digest = tail->digest,
-                                      .previous_end_lsn = end_lsn}};
+    *out = (struct kv_header){
+        .role = KV_ROLE_LOG,
+        .number = kv_engine_new_number(engine),
+        .base_seq = tail->seq,
+        .time_ms = kv_io_now_ms(engine->place.io),
+        .log = {.base_lsn = end_lsn, .previous_digest = tail->digest, .previous_end_lsn = end_lsn}};
     memcpy(out->uuid, engine->place.uuid, KV_UUID_BYTES);
     return kv_io_random(engine->place.io, &out->salt, sizeof(out->salt));
 }

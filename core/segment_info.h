@@ -10,8 +10,8 @@
 struct kv_segment_info {
     uint64_t number;
     uint64_t salt;
-    uint64_t end_bytes;       /* file offset where its records end: its length */
-    uint64_t digest;          /* of its last COMMIT (log), or over its records (merge output) */
+    uint64_t end_bytes; /* file offset where its records end: its length */
+    uint64_t digest;    /* of its last COMMIT (log), or over its records (merge output) */
 
     uint64_t record_count;    /* PUT and DELETE records in the file */
     uint64_t entry_count;     /* distinct keys: what the index holds */

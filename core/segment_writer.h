@@ -29,9 +29,9 @@ uint64_t kv_segment_writer_record_count(const struct kv_segment_writer *writer);
 
 /* What finishing needs to know of the merge. */
 struct kv_segment_writer_summary {
-    uint64_t first_lsn, last_lsn;       /* of the logs summarised */
-    uint64_t min_time_ms, max_time_ms;  /* commit times of the inputs */
-    struct kv_slice low;                /* last key of the output before; empty: none */
+    uint64_t first_lsn, last_lsn;      /* of the logs summarised */
+    uint64_t min_time_ms, max_time_ms; /* commit times of the inputs */
+    struct kv_slice low;               /* last key of the output before; empty: none */
     bool last_of_run;
 };
 

@@ -12,22 +12,22 @@
 
 enum kv_status {
     KV_OK = 0,
-    KV_DONE = 1,            /* normal end: no more entries, or no such key */
-    KV_NOMEM = -1,          /* out of memory */
-    KV_IOERR = -2,          /* the operating system refused or failed */
-    KV_FULL = -3,           /* no space left on the device, or quota */
-    KV_CORRUPT = -4,        /* bytes on disk are not what was written */
-    KV_BUSY = -5,           /* another writer or process holds the store */
-    KV_BUSY_SNAPSHOT = -6,  /* a held snapshot has been overtaken */
-    KV_READONLY = -7,       /* the store or its directory cannot be written */
-    KV_TOOBIG = -8,         /* a key, row or transaction is over its limit */
-    KV_NOTFOUND = -9,       /* no such file or directory; no store there */
-    KV_EXISTS = -10,        /* there is a store, or file, already */
-    KV_MISMATCH = -11,      /* another store than the one expected */
-    KV_NEWER = -12,         /* written by a newer version of sqlite-kv */
-    KV_INVALID = -13,       /* a bad argument, or a call out of order */
-    KV_ABORTED = -14,       /* own writes that an iterator showed were cut */
-    KV_INTERRUPTED = -15,   /* the caller asked to stop */
+    KV_DONE = 1,           /* normal end: no more entries, or no such key */
+    KV_NOMEM = -1,         /* out of memory */
+    KV_IOERR = -2,         /* the operating system refused or failed */
+    KV_FULL = -3,          /* no space left on the device, or quota */
+    KV_CORRUPT = -4,       /* bytes on disk are not what was written */
+    KV_BUSY = -5,          /* another writer or process holds the store */
+    KV_BUSY_SNAPSHOT = -6, /* a held snapshot has been overtaken */
+    KV_READONLY = -7,      /* the store or its directory cannot be written */
+    KV_TOOBIG = -8,        /* a key, row or transaction is over its limit */
+    KV_NOTFOUND = -9,      /* no such file or directory; no store there */
+    KV_EXISTS = -10,       /* there is a store, or file, already */
+    KV_MISMATCH = -11,     /* another store than the one expected */
+    KV_NEWER = -12,        /* written by a newer version of sqlite-kv */
+    KV_INVALID = -13,      /* a bad argument, or a call out of order */
+    KV_ABORTED = -14,      /* own writes that an iterator showed were cut */
+    KV_INTERRUPTED = -15,  /* the caller asked to stop */
 };
 
 #define KV_WARN_UNUSED __attribute__((warn_unused_result))

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "check.h"
 #include "create.h"
 #include "recover.h"
 
@@ -331,6 +332,69 @@ enum kv_status kv_destroy(const char *path, struct kv_io *io)
     pthread_mutex_lock(&registry_mutex);
     st = destroy_locked(path, io ? io : kv_io_posix());
     pthread_mutex_unlock(&registry_mutex);
+    return st;
+}
+
+/* ---- Checking a directory */
+
+/* Check a store that nobody in this process has open. */
+static enum kv_status check_closed(struct kv_store *store, struct kv_check *check)
+{
+    struct kv_engine *engine = &store->engine;
+    enum kv_status st = kv_create_check_store(engine->place.dir, engine->path);
+
+    engine->place.path = engine->path;
+    engine->place.readonly = true;
+    if (st == KV_OK)
+        st = attach(engine, 0);
+    if (st != KV_OK)
+        return st;
+    st = kv_manifest_load(engine->place.io, engine->place.dir, engine->path, &engine->manifest);
+    if (st == KV_OK) {
+        kv_create_adopt(engine);
+        check->place = engine->place;
+        return kv_check_manifest(check, &engine->manifest);
+    }
+    if (st == KV_NOTFOUND)
+        kv_check_report(check, 0, 0, "MANIFEST is missing; restore it from a backup");
+    else if (st == KV_CORRUPT || st == KV_NEWER)
+        kv_check_report(check, 0, 0, NULL);
+    else
+        return st;
+    return check->st;
+}
+
+enum kv_status kv_check(const char *path, struct kv_io *io, const struct kv_settings *settings,
+                        enum kv_status (*each)(void *context, const struct kv_problem *problem),
+                        void *context)
+{
+    struct kv_check check = {.settings = settings, .each = each, .context = context};
+    struct kv_store *store = store_new(io ? io : kv_io_posix(), path), *open = NULL;
+    enum kv_status st;
+
+    if (!store)
+        return kv_fail_nomem();
+    pthread_mutex_lock(&registry_mutex);
+    st = kv_io_dir_open(store->engine.place.io, path, &store->engine.place.dir);
+    if (st == KV_NOTFOUND)
+        st = not_there(&store->engine);
+    if (st == KV_OK)
+        st = kv_io_dir_identity(store->engine.place.dir, &store->identity);
+    if (st == KV_OK)
+        open = find_store(store->engine.place.io, store->identity);
+    if (open)
+        open->users++;
+    else if (st == KV_OK)
+        st = check_closed(store, &check);
+    pthread_mutex_unlock(&registry_mutex);
+    if (open) {
+        enum kv_status closed;
+
+        st = kv_store_check(open, settings, each, context);
+        closed = kv_store_close(open);
+        st = st == KV_OK ? closed : st;
+    }
+    store_free(store);
     return st;
 }
 

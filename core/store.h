@@ -15,7 +15,7 @@ struct kv_store {
     struct kv_identity identity; /* of the directory: the key of the registry */
     unsigned users;              /* under the registry's mutex */
     bool temporary;
-    struct kv_store *next;       /* in the registry */
+    struct kv_store *next; /* in the registry */
 };
 
 struct kv_snapshot {

@@ -296,10 +296,11 @@ static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
     strncat(cause, kv_message(), sizeof(cause) - 1);
     overwritten = kv_write_set_uncommit(txn->set);
     (void)overwritten;
-    return kv_fail(st,
-                   "%s; the transaction is not committed, unless a crash brings it back: its outcome "
-                   "is unknown until the store is opened again, and until then nothing can be written",
-                   cause);
+    return kv_fail(
+        st,
+        "%s; the transaction is not committed, unless a crash brings it back: its outcome "
+        "is unknown until the store is opened again, and until then nothing can be written",
+        cause);
 }
 
 enum kv_status kv_txn_prepare(struct kv_txn *txn)
@@ -315,10 +316,10 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn)
         uint64_t durable_lsn = atomic_load(&engine->page->durable_lsn);
         uint64_t begin_lsn = kv_log_lsn(txn->set->log, txn->set->begin_bytes);
 
-        txn->commit = (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io),
-                                         .durable_lsn =
-                                             durable_lsn < begin_lsn ? durable_lsn : begin_lsn,
-                                         .nonce = txn->nonce};
+        txn->commit =
+            (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io),
+                               .durable_lsn = durable_lsn < begin_lsn ? durable_lsn : begin_lsn,
+                               .nonce = txn->nonce};
         st = kv_write_set_commit(txn->set, &txn->commit);
         if (st == KV_OK && must_sync(txn)) {
             st = kv_engine_sync_log(engine, txn->set->log, txn->set->end_bytes + KV_COMMIT_BYTES);

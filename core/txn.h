@@ -8,12 +8,12 @@
 struct kv_txn {
     struct kv_store *store;
     const struct kv_settings *settings;
-    struct kv_pin pin;            /* what it reads beside its own writes */
+    struct kv_pin pin; /* what it reads beside its own writes */
     uint64_t lsn;
     struct kv_write_set *set;
     uint64_t nonce;
     bool prepared;
-    struct kv_commit commit;      /* of a prepared transaction with records */
+    struct kv_commit commit; /* of a prepared transaction with records */
 };
 
 #endif

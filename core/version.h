@@ -21,8 +21,8 @@
 struct kv_version {
     _Atomic uint32_t references;
     uint64_t generation;
-    uint64_t start_lsn;   /* snapshots begin here at the earliest */
-    struct kv_log *log;   /* the active one */
+    uint64_t start_lsn; /* snapshots begin here at the earliest */
+    struct kv_log *log; /* the active one */
     size_t run_count;
     struct kv_run_reader *runs[]; /* newest first */
 };
@@ -66,7 +66,7 @@ enum kv_pin_state { KV_PIN_IDLE, KV_PIN_HELD, KV_PIN_STOLEN };
 
 struct kv_pin {
     _Atomic int state;
-    uint64_t serial;              /* of the version in the engine; 0: holds none */
+    uint64_t serial; /* of the version in the engine; 0: holds none */
     struct kv_version *version;
     struct kv_pin *previous, *next; /* the engine's list, under its mutex */
 };

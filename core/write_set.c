@@ -120,18 +120,16 @@ enum kv_status kv_write_set_add(struct kv_write_set *set, enum kv_kind kind, uin
 }
 
 /* Decode record `index`; borrows the set. */
-static enum kv_status decode(const struct kv_write_set *set, uint32_t index,
-                             struct kv_record *out)
+static enum kv_status decode(const struct kv_write_set *set, uint32_t index, struct kv_record *out)
 {
     uint32_t offset_bytes = set->memtable.items[index].offset_bytes;
-    enum kv_status st = kv_record_decode(bytes_at(set, offset_bytes), &set->log->record_place,
-                                         offset_bytes, out);
+    enum kv_status st =
+        kv_record_decode(bytes_at(set, offset_bytes), &set->log->record_place, offset_bytes, out);
 
     if (st != KV_OK)
-        return kv_fail(KV_CORRUPT,
-                       "%s: an uncommitted record at offset %u of segment %llu changed underneath",
-                       set->log->place->path, offset_bytes,
-                       (unsigned long long)set->log->header.number);
+        return kv_fail(
+            KV_CORRUPT, "%s: an uncommitted record at offset %u of segment %llu changed underneath",
+            set->log->place->path, offset_bytes, (unsigned long long)set->log->header.number);
     return KV_OK;
 }
 
@@ -364,8 +362,7 @@ static struct kv_write_view *view_new(struct kv_write_set *set)
 
 enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out, size_t *count)
 {
-    static const struct kv_batch_owner_ops ops = {view_list, view_entry, view_prefetch,
-                                                  view_unref};
+    static const struct kv_batch_owner_ops ops = {view_list, view_entry, view_prefetch, view_unref};
     struct kv_item_list list = item_list(set);
     struct kv_write_view *view = view_new(set);
     struct kv_batch_set *batches = NULL;

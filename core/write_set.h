@@ -21,14 +21,14 @@
 struct kv_write_view;
 
 struct kv_write_set {
-    unsigned references;      /* the transaction and its views: one thread at a time */
-    struct kv_log *log;       /* a reference */
-    uint64_t seq;             /* of the transaction */
+    unsigned references; /* the transaction and its views: one thread at a time */
+    struct kv_log *log;  /* a reference */
+    uint64_t seq;        /* of the transaction */
     struct kv_memtable memtable;
     struct kv_buffer buffer;
-    uint32_t begin_bytes;     /* file offset of the first record: the log's committed end */
-    uint32_t flushed_bytes;   /* file offset where the buffer starts */
-    uint32_t end_bytes;       /* file offset after the last record */
+    uint32_t begin_bytes;   /* file offset of the first record: the log's committed end */
+    uint32_t flushed_bytes; /* file offset where the buffer starts */
+    uint32_t end_bytes;     /* file offset after the last record */
     struct kv_write_view *views;
 };
 
@@ -64,7 +64,8 @@ void kv_write_set_truncate(struct kv_write_set *set, uint32_t count);
  * Write what is left and `commit`, of which record_count, begin_lsn and digest
  * are filled in. Nothing is synced. The log's tail is not changed.
  */
-enum kv_status kv_write_set_commit(struct kv_write_set *set, struct kv_commit *commit) KV_WARN_UNUSED;
+enum kv_status kv_write_set_commit(struct kv_write_set *set,
+                                   struct kv_commit *commit) KV_WARN_UNUSED;
 
 /*
  * Make the committed transaction part of its log: its records go into the log's

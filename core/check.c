@@ -1,0 +1,155 @@
+/* Checking what a manifest names: see check.h. */
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "log_scan.h"
+#include "names.h"
+#include "segment.h"
+
+void kv_check_report(struct kv_check *check, uint64_t segment, uint64_t offset, const char *text)
+{
+    struct kv_problem problem = {segment, offset, text ? text : kv_message()};
+
+    if (check->st == KV_OK)
+        check->st = check->each(check->context, &problem);
+}
+
+bool kv_check_goes_on(struct kv_check *check)
+{
+    const struct kv_settings *settings = check->settings;
+
+    if (check->st == KV_OK && settings && settings->interrupted &&
+        settings->interrupted(settings->interrupted_context))
+        check->st = kv_fail(KV_INTERRUPTED, "%s: the check was interrupted", check->place.path);
+    return check->st == KV_OK;
+}
+
+/* ---- Sealed segments */
+
+struct segment_check {
+    struct kv_check *check;
+    uint64_t number;
+};
+
+static void segment_problem(void *context, uint64_t offset, const char *text)
+{
+    const struct segment_check *segment_check = context;
+
+    kv_check_report(segment_check->check, segment_check->number, offset, text);
+}
+
+/* An index that opening had to build anew was missing or wrong. */
+static void check_index(struct kv_check *check, uint64_t number)
+{
+    struct kv_identity identity;
+    char name[KV_NAME_BYTES];
+
+    kv_name_index(name, number);
+    if (kv_io_name_identity(check->place.dir, name, &identity) != KV_OK)
+        kv_check_report(check, number, 0, "the index is missing; it is built anew when opened");
+    else
+        kv_check_report(check, number, 0,
+                        "the index is damaged or of other data; it is built anew "
+                        "when opened");
+}
+
+/* What kept a piece from being checked: damage is a problem found, anything else ends the check. */
+static void note_failure(struct kv_check *check, uint64_t number, enum kv_status st)
+{
+    if (st == KV_CORRUPT || st == KV_NOTFOUND || st == KV_NEWER)
+        kv_check_report(check, number, 0, NULL);
+    else if (st != KV_OK && check->st == KV_OK)
+        check->st = st;
+}
+
+void kv_check_segment(struct kv_check *check, struct kv_segment *segment)
+{
+    struct segment_check segment_check = {check, kv_segment_info(segment)->number};
+
+    note_failure(check, segment_check.number,
+                 kv_segment_check(segment, segment_problem, &segment_check));
+}
+
+/* A segment that nobody has open. */
+static void open_segment(struct kv_check *check, const struct kv_segment_info *info)
+{
+    struct kv_segment *segment;
+    enum kv_status st = kv_segment_open(&check->place, info, &segment);
+
+    note_failure(check, info->number, st);
+    if (st != KV_OK)
+        return;
+    if (kv_segment_index_rebuilt(segment))
+        check_index(check, info->number);
+    kv_check_segment(check, segment);
+    kv_segment_unref(segment);
+}
+
+/* ---- The active log */
+
+void kv_check_log(struct kv_check *check, uint64_t number, uint64_t salt, uint64_t start_lsn,
+                  uint64_t end_lsn)
+{
+    struct kv_log_scan scan;
+    struct kv_log *log;
+    enum kv_status st = kv_log_open(&check->place, number, salt, &log);
+
+    if (st == KV_OK) {
+        st = kv_log_scan(log, start_lsn, &scan);
+        if (st == KV_OK && kv_log_lsn(log, log->tail.end_bytes) < end_lsn)
+            kv_check_report(check, number, log->tail.end_bytes,
+                            "damaged: committed transactions behind this offset cannot be read");
+        kv_log_unref(log);
+    }
+    note_failure(check, number, st);
+}
+
+/* ---- The directory */
+
+struct listing {
+    struct kv_check *check;
+    const struct kv_manifest *manifest;
+};
+
+static enum kv_status check_name(void *context, const char *name)
+{
+    const struct listing *listing = context;
+    char text[KV_NAME_BYTES + 64];
+    uint64_t number;
+    bool named = true;
+
+    switch (kv_name_parse(name, &number)) {
+    case KV_NAME_IS_SEGMENT:
+        named = number == listing->manifest->active.number ||
+                kv_manifest_find_run(listing->manifest, number) != SIZE_MAX;
+        break;
+    case KV_NAME_IS_INDEX:
+        named = kv_manifest_find_run(listing->manifest, number) != SIZE_MAX;
+        break;
+    case KV_NAME_IS_TEMPORARY: named = false; break;
+    default: break;
+    }
+    if (!named) {
+        snprintf(text, sizeof(text), "%s is not named by MANIFEST; opening the store removes it",
+                 name);
+        kv_check_report(listing->check, number, 0, text);
+    }
+    return listing->check->st;
+}
+
+enum kv_status kv_check_manifest(struct kv_check *check, const struct kv_manifest *manifest)
+{
+    struct listing listing = {check, manifest};
+
+    kv_check_log(check, manifest->active.number, manifest->active.salt, manifest->active.start_lsn,
+                 0);
+    for (size_t r = 0; r < manifest->run_count; r++) {
+        for (size_t s = 0; s < manifest->runs[r].segment_count && kv_check_goes_on(check); s++)
+            open_segment(check, &manifest->runs[r].segments[s]);
+    }
+    if (kv_check_goes_on(check))
+        check->st = kv_io_dir_list(check->place.dir, check_name, &listing);
+    return check->st;
+}
