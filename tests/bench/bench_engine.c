@@ -3,6 +3,7 @@
  * without SQLite, and two readers at once. Every answer is checked.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,7 @@ static struct result settle(struct bench *bench)
         before = stats.generation;
         usleep(10000);
     }
-    return (struct result){last_change - start, 1};
+    return (struct result){last_change - start, 1000};
 }
 
 static void read_rows(struct bench *bench, bool missing, uint64_t seed, uint64_t reads)
@@ -299,19 +300,19 @@ static struct result commit_full(struct bench *bench)
 
 /* In the order in which they run. */
 static const struct workload {
-    const char *name;
+    const char *name; /* the unit is µs an operation, or what the name says */
     struct result (*run)(struct bench *bench);
 } workloads[] = {
     {"fillseq", fillseq},
     {"fillrandom", fillrandom},
-    {"until merged", settle},
+    {"until merged, ms", settle},
     {"readrandom", readrandom},
     {"readrandom, 2 threads", readrandom_two},
     {"readmissing", readmissing},
     {"readseq", readseq},
     {"seek + 100 rows", seek100},
     {"overwrite", overwrite},
-    {"kv_compact", compact},
+    {"kv_compact, a row", compact},
     {"readseq, compacted", readseq},
     {"delete", delete_rows},
     {"commit, normal", commit_normal},
@@ -319,7 +320,26 @@ static const struct workload {
 };
 enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
 
-/* Space and memory right after the store has been filled and has settled. */
+/* Watches this process's anonymous memory until told to stop. */
+static struct {
+    pthread_t thread;
+    atomic_bool stop;
+    uint64_t peak_bytes;
+} watcher;
+
+static void *watch_memory(void *context)
+{
+    (void)context;
+    while (!atomic_load(&watcher.stop)) {
+        uint64_t bytes = bench_anonymous_bytes(getpid());
+
+        watcher.peak_bytes = bytes > watcher.peak_bytes ? bytes : watcher.peak_bytes;
+        usleep(10000);
+    }
+    return NULL;
+}
+
+/* Space right after the store has been filled and has settled. */
 static void report_space(struct bench *bench, struct bench_json *json)
 {
     struct kv_stats stats;
@@ -342,19 +362,20 @@ int main(void)
     struct bench_options options = bench_options(1000000);
     struct bench bench = {.options = &options};
     struct bench_json *json;
-    uint64_t peak_bytes = 0;
 
     printf("Engine: kv.h alone (sqlite-kv %s)\n", KV_VERSION);
     bench_print_machine(&options);
+    if (pthread_create(&watcher.thread, NULL, watch_memory, NULL))
+        bench_fail("cannot start a thread");
     for (unsigned round = 0; round < options.runs; round++) {
         for (unsigned i = 0; i < WORKLOADS; i++) {
             struct result result = workloads[i].run(&bench);
-            uint64_t bytes = bench_anonymous_bytes(getpid());
 
             seconds[i][round] = result.seconds / (double)result.operations;
-            peak_bytes = bytes > peak_bytes ? bytes : peak_bytes;
         }
     }
+    atomic_store(&watcher.stop, true);
+    pthread_join(watcher.thread, NULL);
     json = bench_json_open(&options, "bench_engine");
     printf("%-24s %10s\n", "µs an operation", "kv.h");
     for (unsigned i = 0; i < WORKLOADS; i++) {
@@ -364,8 +385,8 @@ int main(void)
         bench_json_number(json, workloads[i].name, "us", us);
     }
     report_space(&bench, json);
-    printf("%-24s %10.1f\n\n", "peak memory, MB", (double)peak_bytes / 1e6);
-    bench_json_number(json, "peak anonymous memory", "bytes", (double)peak_bytes);
+    printf("%-24s %10.1f\n\n", "peak memory, MB", (double)watcher.peak_bytes / 1e6);
+    bench_json_number(json, "peak anonymous memory", "bytes", (double)watcher.peak_bytes);
     bench_json_close(json);
     must(kv_store_close(bench.store));
     bench_remove_directory(bench.directory);

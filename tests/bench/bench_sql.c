@@ -174,7 +174,7 @@ static struct result settle(struct session *session)
         before = now;
         usleep(10000);
     }
-    return (struct result){last_change - start, 1};
+    return (struct result){last_change - start, 1000};
 }
 
 /* Look up existing rows, or absent ones (numbers past the last), inside a transaction. */
@@ -361,26 +361,26 @@ static struct result read_large(struct session *session)
 
 /* In the order in which they run. Some are a kv table's own. */
 static const struct workload {
-    const char *name;
+    const char *name; /* the unit is µs an operation, or what the name says */
     struct result (*run)(struct session *session);
     bool kv_only;
 } workloads[] = {
     {"fillseq", fillseq, false},
     {"fillrandom, INSERT", fillrandom_insert, false},
     {"fillrandom", fillrandom, false},
-    {"until merged", settle, true},
+    {"until merged, ms", settle, true},
     {"readrandom", readrandom, false},
     {"readmissing", readmissing, false},
     {"readseq", readseq, false},
     {"seek + 100 rows", seek100, false},
     {"overwrite", overwrite, false},
-    {"kv_compact", compact, true},
+    {"kv_compact, a row", compact, true},
     {"readseq, compacted", readseq, false},
     {"commit, normal", commit_normal, false},
     {"commit, full", commit_full, false},
     {"delete", delete_rows, false},
     {"4 KB: fill", fill_large, false},
-    {"4 KB: settle", settle, true},
+    {"4 KB: until merged, ms", settle, true},
     {"4 KB: readrandom", read_large, false},
 };
 enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
@@ -495,7 +495,7 @@ static void report(const struct bench_options *options, struct peer *ordinary, s
     ratios = fopen(path, "w");
     if (!ratios)
         bench_fail("cannot write %s", path);
-    printf("%-22s %12s %12s %8s\n", "µs an operation", "ordinary", "kv", "ratio");
+    printf("%-24s %12s %12s %8s\n", "µs an operation", "ordinary", "kv", "ratio");
     for (unsigned i = 0; i < WORKLOADS; i++) {
         double kv_us = bench_median(kv->seconds[i], options->runs) * 1e6;
         double ordinary_us = bench_median(ordinary->seconds[i], options->runs) * 1e6;
@@ -503,17 +503,17 @@ static void report(const struct bench_options *options, struct peer *ordinary, s
         snprintf(name, sizeof(name), "kv: %s", workloads[i].name);
         bench_json_number(json, name, "us", kv_us);
         if (workloads[i].kv_only) {
-            printf("%-22s %12s %12.3f\n", workloads[i].name, "", kv_us);
+            printf("%-24s %12s %12.3f\n", workloads[i].name, "", kv_us);
             continue;
         }
         snprintf(name, sizeof(name), "ordinary: %s", workloads[i].name);
         bench_json_number(json, name, "us", ordinary_us);
-        printf("%-22s %12.3f %12.3f %8.2f\n", workloads[i].name, ordinary_us, kv_us,
+        printf("%-24s %12.3f %12.3f %8.2f\n", workloads[i].name, ordinary_us, kv_us,
                ordinary_us / kv_us);
         fprintf(ratios, "\"%s\" %.3f\n", workloads[i].name, ordinary_us / kv_us);
     }
     fclose(ratios);
-    printf("%-22s %12.1f %12.1f\n", "peak memory, MB", (double)ordinary->peak_bytes / 1e6,
+    printf("%-24s %12.1f %12.1f\n", "peak memory, MB", (double)ordinary->peak_bytes / 1e6,
            (double)kv->peak_bytes / 1e6);
     bench_json_number(json, "ordinary: peak anonymous memory", "bytes",
                       (double)ordinary->peak_bytes);
@@ -542,6 +542,6 @@ int main(void)
     stop_peer(&ordinary);
     stop_peer(&kv);
     report(&options, &ordinary, &kv);
-    printf("%-22s %12.1f\n\n", "raw fdatasync, µs", raw_sync_seconds(&options) * 1e6);
+    printf("%-24s %12.1f\n\n", "raw fdatasync, µs", raw_sync_seconds(&options) * 1e6);
     return EXIT_SUCCESS;
 }
