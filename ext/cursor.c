@@ -1,0 +1,569 @@
+/*
+ * Reading rows: see cursor.h.
+ *
+ * A cursor is in one of three modes. POINT has at most one row, found by
+ * xFilter. BATCH has a sorted list of keys and looks each up as it comes to
+ * it. SCAN walks a range. Rows are borrowed from the view, which stays until
+ * xClose; own writes of the transaction move with it and are copied.
+ *
+ * P5: a cursor shows the view it took at its first xFilter, and own writes up
+ * to its latest. A later xFilter of the same statement keeps the view, unless the
+ * connection has since committed what the statement had already seen as own
+ * writes: then only a newer view still shows it.
+ *
+ * A batch inside a transaction looks everything up in xFilter, since later
+ * writes must not show.
+ */
+#include "cursor.h"
+
+#include <stdlib.h>
+
+#include "plan.h"
+#include "rowcodec.h"
+
+enum mode { MODE_END, MODE_POINT, MODE_BATCH, MODE_SCAN };
+
+/* One key of a batch: where it lies in the batch's bytes, and what was found in advance. */
+struct item {
+    size_t offset;
+    size_t size;
+    struct kv_slice row; /* borrowed from the view */
+    size_t own_offset;   /* of an own row, in the batch's own bytes */
+    bool is_own;
+    bool is_found;
+};
+
+struct batch {
+    struct kv_scratch keys; /* encoded, one after the other */
+    struct kv_scratch own;  /* copies of own rows */
+    struct item *items;
+    size_t count, capacity, position;
+    bool is_prefetched;
+    bool is_descending;
+};
+
+struct kv_cursor {
+    sqlite3_vtab_cursor base;
+    enum mode mode;
+    struct kv_view *view; /* NULL until the first xFilter */
+    bool saw_own;         /* own writes were visible through `view` */
+    struct kv_scan *scan;
+    struct batch batch;
+    struct kv_watch watch;          /* of own rows in the batch */
+    struct kv_scratch lower, upper; /* encoded bounds */
+    struct kv_scratch copy;         /* of an own row */
+    struct kv_slice key, row;       /* the current row */
+    bool is_decoded;
+    struct kv_cell cells[]; /* the current row's value columns, once decoded */
+};
+
+static struct kv_table *table_of(struct kv_cursor *cursor)
+{
+    return (struct kv_table *)(void *)cursor->base.pVtab;
+}
+
+/* ---- Opening and closing */
+
+static struct kv_cursor *new_cursor(const struct kv_table *table)
+{
+    size_t size =
+        sizeof(struct kv_cursor) + sizeof(struct kv_cell) * (size_t)table->definition.column_count;
+    struct kv_cursor *cursor = (struct kv_cursor *)sqlite3_malloc64(size);
+
+    if (cursor)
+        memset(cursor, 0, size);
+    return cursor;
+}
+
+int kv_cursor_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
+{
+    struct kv_table *table = (struct kv_table *)(void *)vtab;
+    struct kv_cursor *cursor;
+    int code = kv_table_open(table);
+
+    *out = NULL;
+    if (code != SQLITE_OK)
+        return code;
+    cursor = table->idle ? table->idle : new_cursor(table);
+    table->idle = NULL;
+    if (!cursor)
+        return SQLITE_NOMEM;
+    *out = &cursor->base;
+    return SQLITE_OK;
+}
+
+/* Stop showing anything, but keep the view: the statement may filter again. */
+static void reset(struct kv_cursor *cursor)
+{
+    cursor->mode = MODE_END;
+    if (cursor->scan) {
+        kv_scan_close(cursor->scan);
+        cursor->scan = NULL;
+    }
+    if (cursor->watch.is_listed)
+        kv_link_unwatch(table_of(cursor)->link, &cursor->watch);
+    cursor->watch.is_cut = false;
+}
+
+static void release_view(struct kv_cursor *cursor)
+{
+    if (cursor->view)
+        kv_link_release(table_of(cursor)->link, cursor->view);
+    cursor->view = NULL;
+    cursor->saw_own = false;
+}
+
+int kv_cursor_close(sqlite3_vtab_cursor *base)
+{
+    struct kv_cursor *cursor = (struct kv_cursor *)(void *)base;
+    struct kv_table *table = table_of(cursor);
+
+    reset(cursor);
+    release_view(cursor);
+    kv_scratch_trim(&cursor->copy);
+    kv_scratch_trim(&cursor->batch.own);
+    kv_scratch_trim(&cursor->batch.keys);
+    if (table->idle)
+        kv_cursor_free(cursor);
+    else
+        table->idle = cursor;
+    return SQLITE_OK;
+}
+
+void kv_cursor_free(struct kv_cursor *cursor)
+{
+    if (!cursor)
+        return;
+    kv_scratch_release(&cursor->lower);
+    kv_scratch_release(&cursor->upper);
+    kv_scratch_release(&cursor->copy);
+    kv_scratch_release(&cursor->batch.keys);
+    kv_scratch_release(&cursor->batch.own);
+    sqlite3_free(cursor->batch.items);
+    sqlite3_free(cursor);
+}
+
+/* ---- The current row */
+
+static int out_of_memory(struct kv_cursor *cursor)
+{
+    return kv_table_status(table_of(cursor), kv_fail_nomem());
+}
+
+/* Show this row; `row` stays where it is until the cursor moves. */
+static void show(struct kv_cursor *cursor, struct kv_slice key, struct kv_slice row)
+{
+    cursor->key = key;
+    cursor->row = row;
+    cursor->is_decoded = false;
+}
+
+/* Show what a lookup has found. Own writes may move with the next write, so they are copied. */
+static int show_found(struct kv_cursor *cursor, struct kv_slice key, const struct kv_entry *entry)
+{
+    struct kv_slice row = entry->row;
+
+    if (entry->own) {
+        if (!kv_scratch_set(&cursor->copy, row))
+            return out_of_memory(cursor);
+        row = kv_scratch_slice(&cursor->copy);
+    }
+    show(cursor, key, row);
+    return SQLITE_OK;
+}
+
+static int scan_next(struct kv_cursor *cursor)
+{
+    struct kv_entry entry;
+    enum kv_status st = kv_scan_next(cursor->scan, &entry);
+
+    if (st == KV_OK) {
+        show(cursor, entry.key, entry.row);
+        return SQLITE_OK;
+    }
+    cursor->mode = MODE_END;
+    return kv_table_status(table_of(cursor), st);
+}
+
+/* ---- Points */
+
+static int filter_point(struct kv_cursor *cursor, sqlite3_value *value)
+{
+    struct kv_table *table = table_of(cursor);
+    struct kv_entry entry;
+    struct kv_slice key;
+    enum kv_status st;
+
+    switch (kv_bound_equal(value, table->definition.columns[0].affinity, &cursor->lower)) {
+    case KV_BOUND_KEY: break;
+    case KV_BOUND_NOMEM: return out_of_memory(cursor);
+    default: return SQLITE_OK; /* NULL, or too long for a key: no row */
+    }
+    key = kv_scratch_slice(&cursor->lower);
+    st = kv_snapshot_get(cursor->view->snapshot, table->link->txn, key, &entry);
+    if (st != KV_OK)
+        return kv_table_status(table, st);
+    cursor->mode = MODE_POINT;
+    return show_found(cursor, key, &entry);
+}
+
+/* ---- Batches */
+
+static int add_item(struct batch *batch, struct kv_slice key)
+{
+    struct kv_scratch *keys = &batch->keys;
+
+    if (batch->count == batch->capacity) {
+        size_t capacity = 2 * batch->capacity + 16;
+        struct item *items =
+            (struct item *)sqlite3_realloc64(batch->items, capacity * sizeof(*items));
+
+        if (!items)
+            return SQLITE_NOMEM;
+        batch->items = items;
+        batch->capacity = capacity;
+    }
+    if (!kv_scratch_reserve(keys, keys->size + key.size))
+        return SQLITE_NOMEM;
+    memcpy(keys->data + keys->size, key.data, key.size);
+    batch->items[batch->count++] = (struct item){.offset = keys->size, .size = key.size};
+    keys->size += key.size;
+    return SQLITE_OK;
+}
+
+static struct kv_slice key_of(const struct batch *batch, const struct item *item)
+{
+    return kv_slice_of(batch->keys.data + item->offset, item->size);
+}
+
+static int compare_items(const void *a, const void *b, void *batch)
+{
+    return kv_slice_compare(key_of((const struct batch *)batch, (const struct item *)a),
+                            key_of((const struct batch *)batch, (const struct item *)b));
+}
+
+/* Conversion can make equal keys of different values: each row comes once. */
+static void sort_items(struct batch *batch)
+{
+    size_t kept = 0;
+
+    qsort_r(batch->items, batch->count, sizeof(*batch->items), compare_items, batch);
+    for (size_t i = 0; i < batch->count; i++)
+        if (kept == 0 || compare_items(&batch->items[kept - 1], &batch->items[i], batch) != 0)
+            batch->items[kept++] = batch->items[i];
+    batch->count = kept;
+}
+
+/* The keys of an IN list. */
+static int read_list(struct kv_cursor *cursor, sqlite3_value *list)
+{
+    enum kv_affinity affinity = table_of(cursor)->definition.columns[0].affinity;
+    sqlite3_value *value;
+    int code;
+
+    cursor->batch.count = 0;
+    cursor->batch.keys.size = 0;
+    for (code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value;
+         code = sqlite3_vtab_in_next(list, &value)) {
+        switch (kv_bound_equal(value, affinity, &cursor->lower)) {
+        case KV_BOUND_KEY:
+            if (add_item(&cursor->batch, kv_scratch_slice(&cursor->lower)) != SQLITE_OK)
+                return out_of_memory(cursor);
+            break;
+        case KV_BOUND_NOMEM: return out_of_memory(cursor);
+        default: break; /* NULL, or too long for a key: no row */
+        }
+    }
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static struct item *current_item(struct batch *batch)
+{
+    size_t i = batch->is_descending ? batch->count - 1 - batch->position : batch->position;
+
+    return &batch->items[i];
+}
+
+/* Look up one key now and keep what was found. */
+static enum kv_status prefetch_item(struct kv_cursor *cursor, struct item *item)
+{
+    struct batch *batch = &cursor->batch;
+    struct kv_entry entry;
+    enum kv_status st = kv_snapshot_get(cursor->view->snapshot, table_of(cursor)->link->txn,
+                                        key_of(batch, item), &entry);
+
+    item->is_found = st == KV_OK;
+    if (st != KV_OK)
+        return st == KV_DONE ? KV_OK : st;
+    item->row = entry.row;
+    item->is_own = entry.own;
+    if (!entry.own)
+        return KV_OK;
+    if (!kv_scratch_reserve(&batch->own, batch->own.size + entry.row.size))
+        return kv_fail_nomem();
+    item->own_offset = batch->own.size;
+    if (entry.row.size)
+        memcpy(batch->own.data + batch->own.size, entry.row.data, entry.row.size);
+    batch->own.size += entry.row.size;
+    return KV_OK;
+}
+
+static int prefetch(struct kv_cursor *cursor)
+{
+    struct batch *batch = &cursor->batch;
+    enum kv_status st = KV_OK;
+
+    batch->own.size = 0;
+    for (size_t i = 0; i < batch->count && st == KV_OK; i++)
+        st = prefetch_item(cursor, &batch->items[i]);
+    kv_link_watch(table_of(cursor)->link, &cursor->watch);
+    return kv_table_status(table_of(cursor), st);
+}
+
+/* Show a row that prefetch_item has found, if it has. */
+static bool show_prefetched(struct kv_cursor *cursor, const struct item *item)
+{
+    struct batch *batch = &cursor->batch;
+    struct kv_slice row = item->row;
+
+    if (item->is_own)
+        row = kv_slice_of(batch->own.data + item->own_offset, item->row.size);
+    if (item->is_found)
+        show(cursor, key_of(batch, item), row);
+    return item->is_found;
+}
+
+/* Show the next row of the list that exists. */
+static int batch_next(struct kv_cursor *cursor)
+{
+    struct batch *batch = &cursor->batch;
+    struct kv_table *table = table_of(cursor);
+
+    if (cursor->watch.is_cut) {
+        cursor->mode = MODE_END;
+        return kv_table_error(table, SQLITE_ABORT_ROLLBACK,
+                              "the transaction whose rows this statement shows was rolled back");
+    }
+    while (batch->position < batch->count) {
+        struct item *item = current_item(batch);
+        struct kv_entry entry;
+        enum kv_status st;
+
+        batch->position++;
+        if (batch->is_prefetched) {
+            if (show_prefetched(cursor, item))
+                return SQLITE_OK;
+            continue;
+        }
+        st = kv_snapshot_get(cursor->view->snapshot, NULL, key_of(batch, item), &entry);
+        if (st == KV_OK) {
+            show(cursor, key_of(batch, item), entry.row);
+            return SQLITE_OK;
+        }
+        if (st != KV_DONE) {
+            cursor->mode = MODE_END;
+            return kv_table_status(table, st);
+        }
+    }
+    cursor->mode = MODE_END;
+    return SQLITE_OK;
+}
+
+static int filter_batch(struct kv_cursor *cursor, int plan, sqlite3_value *list)
+{
+    struct batch *batch = &cursor->batch;
+    int code = read_list(cursor, list);
+
+    if (code != SQLITE_OK)
+        return code;
+    sort_items(batch);
+    batch->position = 0;
+    batch->is_descending = plan & KV_PLAN_DESC;
+    batch->is_prefetched = table_of(cursor)->link->txn != NULL;
+    if (batch->is_prefetched)
+        code = prefetch(cursor);
+    if (code != SQLITE_OK)
+        return code;
+    cursor->mode = MODE_BATCH;
+    return batch_next(cursor);
+}
+
+/* ---- Ranges */
+
+/* A new lower bound, if it is higher than what there is. */
+static void raise_lower(struct kv_range *range, struct kv_slice key, bool open)
+{
+    int order = range->has_lower ? kv_slice_compare(key, range->lower) : 1;
+
+    if (order > 0)
+        range->lower_open = open;
+    else if (order == 0)
+        range->lower_open |= open;
+    if (order > 0)
+        range->lower = key;
+    range->has_lower = true;
+}
+
+static void cut_upper(struct kv_range *range, struct kv_slice key, bool open)
+{
+    int order = range->has_upper ? kv_slice_compare(key, range->upper) : -1;
+
+    if (order < 0)
+        range->upper_open = open;
+    else if (order == 0)
+        range->upper_open |= open;
+    if (order < 0)
+        range->upper = key;
+    range->has_upper = true;
+}
+
+/* The bounds of a pattern, kept beside those of the comparisons. */
+struct glob {
+    struct kv_scratch lower, upper;
+};
+
+/*
+ * Narrow `range` by every bound of the plan. KV_BOUND_KEY: done; NOTHING: no
+ * row can pass; NOMEM. A bound that was cut to a key's longest length is as
+ * good closed: what equals it is checked again.
+ */
+static enum kv_bound narrow(struct kv_cursor *cursor, int plan, sqlite3_value **argv,
+                            struct glob *glob, struct kv_range *range)
+{
+    enum kv_affinity affinity = table_of(cursor)->definition.columns[0].affinity;
+    enum kv_bound bound;
+
+    if (plan & KV_PLAN_MIN) {
+        bound = kv_bound_range(*argv++, affinity, &cursor->lower);
+        if (bound == KV_BOUND_NOTHING || bound == KV_BOUND_NOMEM)
+            return bound;
+        if (bound != KV_BOUND_ALL)
+            raise_lower(range, kv_scratch_slice(&cursor->lower),
+                        (plan & KV_PLAN_MIN_OPEN) && bound == KV_BOUND_KEY);
+    }
+    if (plan & KV_PLAN_MAX) {
+        bound = kv_bound_range(*argv++, affinity, &cursor->upper);
+        if (bound == KV_BOUND_NOTHING || bound == KV_BOUND_NOMEM)
+            return bound;
+        if (bound != KV_BOUND_ALL)
+            cut_upper(range, kv_scratch_slice(&cursor->upper),
+                      (plan & KV_PLAN_MAX_OPEN) && bound == KV_BOUND_KEY);
+    }
+    if (plan & KV_PLAN_GLOB) {
+        bound = kv_bound_glob(*argv, &glob->lower, &glob->upper);
+        if (bound == KV_BOUND_NOTHING || bound == KV_BOUND_NOMEM)
+            return bound;
+        if (bound != KV_BOUND_ALL) {
+            raise_lower(range, kv_scratch_slice(&glob->lower), false);
+            cut_upper(range, kv_scratch_slice(&glob->upper), true);
+        }
+    }
+    return KV_BOUND_KEY;
+}
+
+static int filter_range(struct kv_cursor *cursor, int plan, sqlite3_value **argv)
+{
+    struct kv_table *table = table_of(cursor);
+    struct kv_range range = {.descending = (plan & KV_PLAN_DESC) != 0};
+    struct glob glob = {{NULL, 0, 0}, {NULL, 0, 0}};
+    enum kv_bound bound = narrow(cursor, plan, argv, &glob, &range);
+    enum kv_status st = KV_DONE;
+
+    if (bound == KV_BOUND_NOMEM)
+        st = kv_fail_nomem();
+    else if (bound != KV_BOUND_NOTHING)
+        st = kv_scan_open(cursor->view->snapshot, table->link->txn, &range, &cursor->scan);
+    kv_scratch_release(&glob.lower);
+    kv_scratch_release(&glob.upper);
+    if (st != KV_OK)
+        return kv_table_status(table, st);
+    cursor->mode = MODE_SCAN;
+    return scan_next(cursor);
+}
+
+/* ---- What SQLite calls */
+
+/* Have a view. See the head of this file for which. */
+static enum kv_status take_view(struct kv_cursor *cursor)
+{
+    struct kv_link *link = table_of(cursor)->link;
+    enum kv_status st = KV_OK;
+
+    if (cursor->view && cursor->saw_own && cursor->view->commit_count != link->commit_count)
+        release_view(cursor);
+    if (!cursor->view)
+        st = kv_link_acquire(link, &cursor->view);
+    if (link->txn)
+        cursor->saw_own = true;
+    return st;
+}
+
+int kv_cursor_filter(sqlite3_vtab_cursor *base, int plan, const char *words, int argc,
+                     sqlite3_value **argv)
+{
+    struct kv_cursor *cursor = (struct kv_cursor *)(void *)base;
+    enum kv_status st;
+
+    (void)words, (void)argc;
+    reset(cursor);
+    st = take_view(cursor);
+    if (st != KV_OK)
+        return kv_table_status(table_of(cursor), st);
+    if (plan & KV_PLAN_EQ)
+        return filter_point(cursor, argv[0]);
+    if (plan & KV_PLAN_IN)
+        return filter_batch(cursor, plan, argv[0]);
+    return filter_range(cursor, plan, argv);
+}
+
+int kv_cursor_next(sqlite3_vtab_cursor *base)
+{
+    struct kv_cursor *cursor = (struct kv_cursor *)(void *)base;
+
+    switch (cursor->mode) {
+    case MODE_SCAN: return scan_next(cursor);
+    case MODE_BATCH: return batch_next(cursor);
+    default: cursor->mode = MODE_END; return SQLITE_OK;
+    }
+}
+
+int kv_cursor_eof(sqlite3_vtab_cursor *base)
+{
+    return ((struct kv_cursor *)(void *)base)->mode == MODE_END;
+}
+
+static int malformed(struct kv_cursor *cursor)
+{
+    return kv_table_error(table_of(cursor), SQLITE_CORRUPT_VTAB,
+                          "a row in the store %s is malformed; it was not written by this table",
+                          kv_store_path(table_of(cursor)->link->store));
+}
+
+static int key_column(struct kv_cursor *cursor, sqlite3_context *context)
+{
+    enum kv_key_kind kind;
+    struct kv_cell cell;
+
+    if (!kv_row_kind(cursor->row, &kind) || !kv_key_decode(cursor->key, kind, &cell))
+        return malformed(cursor);
+    kv_cell_result(context, &cell);
+    return SQLITE_OK;
+}
+
+int kv_cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
+{
+    struct kv_cursor *cursor = (struct kv_cursor *)(void *)base;
+    int column_count = table_of(cursor)->definition.column_count;
+
+    if (column == 0)
+        return key_column(cursor, context);
+    if (column >= column_count) /* the command column */
+        return SQLITE_OK;
+    if (!cursor->is_decoded) {
+        if (!kv_row_decode(cursor->row, cursor->cells, column_count - 1))
+            return malformed(cursor);
+        cursor->is_decoded = true;
+    }
+    kv_cell_result(context, &cursor->cells[column - 1]);
+    return SQLITE_OK;
+}

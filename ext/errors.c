@@ -1,0 +1,63 @@
+/* Engine statuses for SQLite: see errors.h. */
+#include "errors.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+
+int kv_code_of(enum kv_status st)
+{
+    switch (st) {
+    case KV_OK:
+    case KV_DONE: return SQLITE_OK;
+    case KV_NOMEM: return SQLITE_NOMEM;
+    case KV_IOERR: return SQLITE_IOERR;
+    case KV_FULL: return SQLITE_FULL;
+    case KV_CORRUPT: return SQLITE_CORRUPT_VTAB;
+    case KV_BUSY: return SQLITE_BUSY;
+    case KV_BUSY_SNAPSHOT: return SQLITE_BUSY_SNAPSHOT;
+    case KV_READONLY: return SQLITE_READONLY;
+    case KV_TOOBIG: return SQLITE_TOOBIG;
+    case KV_NOTFOUND: return SQLITE_CANTOPEN;
+    case KV_ABORTED: return SQLITE_ABORT_ROLLBACK;
+    case KV_INTERRUPTED: return SQLITE_INTERRUPT;
+    case KV_EXISTS:
+    case KV_MISMATCH:
+    case KV_NEWER:
+    case KV_INVALID: return SQLITE_ERROR;
+    }
+    return SQLITE_ERROR;
+}
+
+int kv_error(char **error, int code, const char *name, const char *format, ...)
+{
+    va_list arguments;
+    char *text;
+
+    va_start(arguments, format);
+    text = sqlite3_vmprintf(format, arguments);
+    va_end(arguments);
+    sqlite3_free(*error);
+    *error = text ? sqlite3_mprintf("%s: %s", name, text) : NULL;
+    sqlite3_free(text);
+    return code;
+}
+
+int kv_error_of(char **error, const char *name, enum kv_status st)
+{
+    return kv_error(error, kv_code_of(st), name, "%s", kv_message());
+}
+
+int kv_error_of_sqlite(char **error, const char *name, sqlite3 *db)
+{
+    int code = sqlite3_extended_errcode(db);
+
+    return kv_error(error, code == SQLITE_OK ? SQLITE_ERROR : code, name, "%s", sqlite3_errmsg(db));
+}
+
+void kv_result_error(sqlite3_context *context, int code, char *error)
+{
+    if (error)
+        sqlite3_result_error(context, error, -1);
+    sqlite3_result_error_code(context, code);
+    sqlite3_free(error);
+}

@@ -1,0 +1,26 @@
+/* The one place that turns engine statuses into SQLite's result codes and messages. */
+#ifndef KV_EXT_ERRORS_H
+#define KV_EXT_ERRORS_H
+
+#include "sqlite.h"
+#include "status.h"
+
+/* The result code of a status; KV_OK and KV_DONE are SQLITE_OK. */
+int kv_code_of(enum kv_status st);
+
+/*
+ * Replace `*error` by a message that begins with the table's (or function's)
+ * name, printf-like. Returns `code`. Out of memory leaves `*error` NULL.
+ */
+int kv_error(char **error, int code, const char *name, const char *format, ...) KV_PRINTF(4, 5);
+
+/* As above for what the engine just failed with: its message and code. */
+int kv_error_of(char **error, const char *name, enum kv_status st);
+
+/* Replace `*error` by the database connection's last message and return its code. */
+int kv_error_of_sqlite(char **error, const char *name, sqlite3 *db);
+
+/* Fail the SQL function with `code` and take over `error` (may be NULL). */
+void kv_result_error(sqlite3_context *context, int code, char *error);
+
+#endif

@@ -1,0 +1,63 @@
+/* Compacting and syncing on demand: see maintenance.h. */
+#include "maintenance.h"
+
+/* The store open, with no transaction of this connection on it. */
+static int prepare(struct kv_table *table, const char *what)
+{
+    int code = kv_table_open(table);
+
+    if (code != SQLITE_OK)
+        return code;
+    if (kv_link_has_writes(table->link))
+        return kv_table_error(table, SQLITE_ERROR,
+                              "%s is not possible inside a transaction with uncommitted changes to "
+                              "this table; COMMIT or ROLLBACK first",
+                              what);
+    if (table->link->txn)
+        kv_link_set_aside(table->link);
+    return SQLITE_OK;
+}
+
+int kv_maintenance_compact(struct kv_table *table, uint64_t *freed_bytes)
+{
+    struct kv_connection *connection = table->connection;
+    struct kv_settings settings = table->definition.settings;
+    sqlite3_stmt *before;
+    enum kv_status st;
+    int code = prepare(table, "compacting");
+
+    *freed_bytes = 0;
+    if (code != SQLITE_OK)
+        return code;
+    if (table->definition.readonly)
+        return kv_table_error(table, SQLITE_READONLY, "the table was created with readonly=1");
+    settings.busy_timeout_ms = kv_connection_busy_timeout_ms(connection);
+    settings.interrupted = kv_connection_interrupted;
+    settings.interrupted_context = connection;
+    before = kv_connection_begin_work(connection);
+    st = kv_compact(table->link->store, &settings, freed_bytes);
+    kv_connection_end_work(connection, before);
+    return kv_table_status(table, st);
+}
+
+int kv_maintenance_sync(struct kv_table *table, uint64_t *seq)
+{
+    int code = prepare(table, "syncing");
+
+    *seq = 0;
+    return code == SQLITE_OK ? kv_table_status(table, kv_sync(table->link->store, seq)) : code;
+}
+
+int kv_maintenance_command(struct kv_table *table, sqlite3_value *command)
+{
+    const char *name = (const char *)sqlite3_value_text(command);
+    uint64_t result;
+
+    if (!name)
+        return SQLITE_NOMEM;
+    if (sqlite3_stricmp(name, "compact") == 0)
+        return kv_maintenance_compact(table, &result);
+    if (sqlite3_stricmp(name, "sync") == 0)
+        return kv_maintenance_sync(table, &result);
+    return kv_table_error(table, SQLITE_ERROR, "unknown command; allowed are 'compact' and 'sync'");
+}

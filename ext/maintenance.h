@@ -1,0 +1,22 @@
+/* Compacting and syncing a table's store on demand, by function or by command. */
+#ifndef KV_EXT_MAINTENANCE_H
+#define KV_EXT_MAINTENANCE_H
+
+#include "vtab.h"
+
+/*
+ * All return an SQLite code, with the message in table->base.zErrMsg. None
+ * works while the connection has uncommitted changes to the store: they are in
+ * nobody's segments yet, and hold the writer's place.
+ */
+
+/* Merge all of the table's store. `*freed_bytes`: how much smaller it is. */
+int kv_maintenance_compact(struct kv_table *table, uint64_t *freed_bytes);
+
+/* Make every committed transaction durable. `*seq`: the last one. */
+int kv_maintenance_sync(struct kv_table *table, uint64_t *seq);
+
+/* Run the command that was inserted into the hidden column. */
+int kv_maintenance_command(struct kv_table *table, sqlite3_value *command);
+
+#endif

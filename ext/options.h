@@ -1,0 +1,20 @@
+/* The option=value pairs among a kv table's arguments. Pure. */
+#ifndef KV_EXT_OPTIONS_H
+#define KV_EXT_OPTIONS_H
+
+#include "arguments.h"
+
+/* Which options have been given already: each may be given once. */
+struct kv_options_seen {
+    unsigned bits;
+};
+
+/*
+ * Read one option into `out`. SQLITE_OK; SQLITE_NOMEM; SQLITE_ERROR with
+ * `*error` naming the option, or value, and what is allowed. Limits of numbers
+ * are kv_settings_check's business.
+ */
+int kv_option_parse(const char *text, struct kv_definition *out, struct kv_options_seen *seen,
+                    char **error);
+
+#endif

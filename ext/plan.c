@@ -1,0 +1,247 @@
+/* Choosing how to read, and the keys that bound it: see plan.h. */
+#include "plan.h"
+
+#include <string.h>
+
+#include "rowcodec.h"
+
+/* ---- Choosing */
+
+/* The constraints worth using, as positions in aConstraint; -1: none. */
+struct found {
+    int equal, in, min, max, glob;
+};
+
+static bool is_usable(sqlite3_index_info *info, int i)
+{
+    const struct sqlite3_index_constraint *constraint = &info->aConstraint[i];
+    const char *collation;
+
+    if (!constraint->usable || constraint->iColumn != 0)
+        return false;
+    collation = sqlite3_vtab_collation(info, i);
+    return !collation || sqlite3_stricmp(collation, "BINARY") == 0;
+}
+
+static void note(sqlite3_index_info *info, int i, struct found *found)
+{
+    switch (info->aConstraint[i].op) {
+    case SQLITE_INDEX_CONSTRAINT_EQ:
+    case SQLITE_INDEX_CONSTRAINT_IS:
+        if (sqlite3_vtab_in(info, i, -1))
+            found->in = i;
+        else
+            found->equal = i;
+        break;
+    case SQLITE_INDEX_CONSTRAINT_GT:
+    case SQLITE_INDEX_CONSTRAINT_GE: found->min = i; break;
+    case SQLITE_INDEX_CONSTRAINT_LT:
+    case SQLITE_INDEX_CONSTRAINT_LE: found->max = i; break;
+    case SQLITE_INDEX_CONSTRAINT_GLOB: found->glob = i; break;
+    default: break;
+    }
+}
+
+static struct found find(const struct kv_plan_input *input, sqlite3_index_info *info)
+{
+    struct found found = {-1, -1, -1, -1, -1};
+
+    for (int i = 0; i < info->nConstraint; i++)
+        if (is_usable(info, i))
+            note(info, i, &found);
+    /* A number matches a pattern by its text, whose place is not its own. */
+    if (input->key_affinity != KV_AFFINITY_TEXT)
+        found.glob = -1;
+    return found;
+}
+
+/* Hand the constraint's right side to xFilter as its next value. */
+static void take(sqlite3_index_info *info, int i, int *argument_count)
+{
+    info->aConstraintUsage[i].argvIndex = ++*argument_count;
+    info->aConstraintUsage[i].omit = 0;
+}
+
+static int take_range(sqlite3_index_info *info, const struct found *found)
+{
+    int plan = 0, count = 0;
+
+    if (found->min >= 0) {
+        plan |= KV_PLAN_MIN;
+        if (info->aConstraint[found->min].op == SQLITE_INDEX_CONSTRAINT_GT)
+            plan |= KV_PLAN_MIN_OPEN;
+        take(info, found->min, &count);
+    }
+    if (found->max >= 0) {
+        plan |= KV_PLAN_MAX;
+        if (info->aConstraint[found->max].op == SQLITE_INDEX_CONSTRAINT_LT)
+            plan |= KV_PLAN_MAX_OPEN;
+        take(info, found->max, &count);
+    }
+    if (found->glob >= 0) {
+        plan |= KV_PLAN_GLOB;
+        take(info, found->glob, &count);
+    }
+    return plan;
+}
+
+/* The flags of the best way, with the values it needs. */
+static int choose(sqlite3_index_info *info, const struct found *found)
+{
+    int count = 0;
+
+    if (found->equal >= 0) {
+        take(info, found->equal, &count);
+        return KV_PLAN_EQ;
+    }
+    if (found->in >= 0) {
+        take(info, found->in, &count);
+        /* The whole list at once: it is looked up in key order. */
+        (void)sqlite3_vtab_in(info, found->in, 1);
+        return KV_PLAN_IN;
+    }
+    return take_range(info, found);
+}
+
+/* Figures that made good joins, by experiment: only their proportions matter. */
+static void estimate(sqlite3_index_info *info, int plan, sqlite3_int64 rows)
+{
+    bool min = plan & (KV_PLAN_MIN | KV_PLAN_GLOB);
+    bool max = plan & (KV_PLAN_MAX | KV_PLAN_GLOB);
+
+    if (rows < 16)
+        rows = 16;
+    if (plan & KV_PLAN_EQ) {
+        info->estimatedCost = 10;
+        info->estimatedRows = 1;
+        info->idxFlags |= SQLITE_INDEX_SCAN_UNIQUE;
+    } else if (plan & KV_PLAN_IN) {
+        info->estimatedCost = 100;
+        info->estimatedRows = 10;
+    } else if (min && max) {
+        info->estimatedRows = rows / 16;
+        info->estimatedCost = (double)rows / 16;
+    } else if (min || max) {
+        info->estimatedRows = rows / 4;
+        info->estimatedCost = (double)rows / 4;
+    } else {
+        info->estimatedRows = rows;
+        info->estimatedCost = 3 * (double)rows;
+    }
+}
+
+/* The key is unique: whatever else is to be sorted by never decides. */
+static int consume_order(sqlite3_index_info *info)
+{
+    if (info->nOrderBy == 0 || info->aOrderBy[0].iColumn != 0)
+        return 0;
+    info->orderByConsumed = 1;
+    return info->aOrderBy[0].desc ? KV_PLAN_DESC : 0;
+}
+
+static void say_bound(sqlite3_str *words, const char *key_name, const char *what)
+{
+    sqlite3_str_appendf(words, "%s%s%s", sqlite3_str_length(words) ? " AND " : "", key_name, what);
+}
+
+static char *say(int plan, const char *key_name)
+{
+    sqlite3_str *words = sqlite3_str_new(NULL);
+
+    if (plan & KV_PLAN_EQ)
+        say_bound(words, key_name, "=?");
+    if (plan & KV_PLAN_IN)
+        say_bound(words, key_name, " IN (?)");
+    if (plan & KV_PLAN_MIN)
+        say_bound(words, key_name, plan & KV_PLAN_MIN_OPEN ? ">?" : ">=?");
+    if (plan & KV_PLAN_MAX)
+        say_bound(words, key_name, plan & KV_PLAN_MAX_OPEN ? "<?" : "<=?");
+    if (plan & KV_PLAN_GLOB)
+        say_bound(words, key_name, " GLOB ?");
+    if (sqlite3_str_length(words) == 0)
+        sqlite3_str_appendall(words, "all rows");
+    if (plan & KV_PLAN_DESC)
+        sqlite3_str_appendall(words, " DESC");
+    return sqlite3_str_finish(words);
+}
+
+int kv_plan_choose(const struct kv_plan_input *input, sqlite3_index_info *info)
+{
+    struct found found = find(input, info);
+    int plan = choose(info, &found);
+
+    estimate(info, plan, input->row_estimate);
+    plan |= consume_order(info);
+    info->idxNum = plan;
+    info->idxStr = say(plan, input->key_name);
+    info->needToFreeIdxStr = 1;
+    return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+/* ---- Bounds */
+
+static enum kv_bound bound_of(const struct kv_cell *cell, struct kv_scratch *out)
+{
+    if (!kv_key_encode(cell, out))
+        return KV_BOUND_NOMEM;
+    if (out->size <= KV_KEY_LIMIT_BYTES)
+        return KV_BOUND_KEY;
+    out->size = KV_KEY_LIMIT_BYTES;
+    return KV_BOUND_KEY_LONG;
+}
+
+/*
+ * A number on the right of a TEXT key stands for its usual text: that is how
+ * SQLite compares them, unless it comes from a column of numbers.
+ */
+enum kv_bound kv_bound_equal(sqlite3_value *value, enum kv_affinity affinity,
+                             struct kv_scratch *out)
+{
+    struct kv_cell cell;
+
+    if (sqlite3_value_type(value) == SQLITE_NULL)
+        return KV_BOUND_NOTHING;
+    if (kv_cell_read(value, affinity, &cell) != SQLITE_OK)
+        return KV_BOUND_NOMEM;
+    return bound_of(&cell, out);
+}
+
+enum kv_bound kv_bound_range(sqlite3_value *value, enum kv_affinity affinity,
+                             struct kv_scratch *out)
+{
+    int type = sqlite3_value_type(value);
+
+    /* Compared with a column of numbers, texts order as numbers do. */
+    if (affinity == KV_AFFINITY_TEXT && (type == SQLITE_INTEGER || type == SQLITE_FLOAT))
+        return KV_BOUND_ALL;
+    return kv_bound_equal(value, affinity, out);
+}
+
+enum kv_bound kv_bound_glob(sqlite3_value *pattern, struct kv_scratch *lower,
+                            struct kv_scratch *upper)
+{
+    const char *text;
+    size_t size;
+
+    if (sqlite3_value_type(pattern) == SQLITE_NULL)
+        return KV_BOUND_NOTHING;
+    if (sqlite3_value_type(pattern) != SQLITE_TEXT)
+        return KV_BOUND_ALL;
+    text = (const char *)sqlite3_value_text(pattern);
+    if (!text)
+        return KV_BOUND_NOMEM;
+    size = strcspn(text, "*?[");
+    if (size >= KV_KEY_LIMIT_BYTES) /* a shorter start is enough */
+        size = KV_KEY_LIMIT_BYTES - 1;
+    /* No text holds a byte 0xff, and none of the bytes that are left overflows. */
+    if (memchr(text, 0xff, size))
+        size = (size_t)((const char *)memchr(text, 0xff, size) - text);
+    if (size == 0)
+        return KV_BOUND_ALL;
+    if (bound_of(&(struct kv_cell){.type = SQLITE_TEXT, .bytes = kv_slice_of(text, size)}, lower) ==
+            KV_BOUND_NOMEM ||
+        !kv_scratch_set(upper, kv_scratch_slice(lower)))
+        return KV_BOUND_NOMEM;
+    upper->data[upper->size - 1]++;
+    return KV_BOUND_KEY;
+}
