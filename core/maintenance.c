@@ -1,9 +1,9 @@
 /* kv_compact, kv_sync and kv_store_check: what users may ask of an open store by hand. */
-#include "check.h"
 #include "compact.h"
 #include "names.h"
 #include "seal.h"
 #include "store.h"
+#include "verify.h"
 
 /* Bytes of the segments and indexes that the manifest names. */
 static uint64_t files_bytes(struct kv_engine *engine)
@@ -91,7 +91,7 @@ enum kv_status kv_sync(struct kv_store *store, uint64_t *seq)
 }
 
 /* Do the names of a segment's files lead to anything? Asked only while the version is the current one. */
-static void check_names(struct kv_check *check, struct kv_engine *engine, uint64_t serial,
+static void check_names(struct kv_verify *check, struct kv_engine *engine, uint64_t serial,
                         uint64_t number)
 {
     struct kv_identity identity;
@@ -105,11 +105,11 @@ static void check_names(struct kv_check *check, struct kv_engine *engine, uint64
     if (atomic_load(&engine->serial) != serial)
         return; /* it may have been merged away meanwhile */
     if (data == KV_NOTFOUND)
-        kv_check_report(check, number, 0,
-                        "the file is missing; it is open here: copy the rows out");
+        kv_verify_report(check, number, 0,
+                         "the file is missing; it is open here: copy the rows out");
     if (index == KV_NOTFOUND)
-        kv_check_report(check, number, 0,
-                        "the index is missing; it is built anew when the store is opened");
+        kv_verify_report(check, number, 0,
+                         "the index is missing; it is built anew when the store is opened");
 }
 
 enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *settings,
@@ -118,10 +118,10 @@ enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *
                               void *context)
 {
     struct kv_engine *engine = &store->engine;
-    struct kv_check check = {.place = engine->place,
-                             .settings = kv_store_settings(store, settings),
-                             .each = each,
-                             .context = context};
+    struct kv_verify check = {.place = engine->place,
+                              .settings = kv_store_settings(store, settings),
+                              .each = each,
+                              .context = context};
     uint64_t serial = atomic_load(&engine->serial);
     struct kv_snapshot *snapshot;
     struct kv_version *version;
@@ -133,15 +133,15 @@ enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *
     version = snapshot->pin.version;
     check.place.readonly = true;
     check.st = st;
-    kv_check_log(&check, version->log->header.number, version->log->header.salt, version->start_lsn,
-                 snapshot->lsn);
+    kv_verify_log(&check, version->log->header.number, version->log->header.salt,
+                  version->start_lsn, snapshot->lsn);
     for (size_t r = 0; r < version->run_count; r++) {
-        for (size_t s = 0; s < kv_run_segment_count(version->runs[r]) && kv_check_goes_on(&check);
+        for (size_t s = 0; s < kv_run_segment_count(version->runs[r]) && kv_verify_goes_on(&check);
              s++) {
             struct kv_segment *segment = kv_run_segment(version->runs[r], s);
 
             check_names(&check, engine, serial, kv_segment_info(segment)->number);
-            kv_check_segment(&check, segment);
+            kv_verify_segment(&check, segment);
         }
     }
     kv_snapshot_free(snapshot);

@@ -88,7 +88,7 @@ void kv_batch_set_unref(struct kv_batch_set *set); /* NULL is fine */
 struct kv_sort_pair {
     uint64_t word;
     uint32_t index;
-    uint32_t unused;
+    uint32_t offset_bytes; /* of the item: spares a look at it */
 };
 void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t count,
                            struct kv_sort_pair *scratch);

@@ -6,34 +6,37 @@
  * key, fetched once an item, and goes on within groups whose words are equal:
  * multikey radix sort (Bentley and Sedgewick, Fast Algorithms for Sorting and
  * Searching Strings, 1997) with words for characters. Round 0 uses the prefix
- * kept in the item and touches no key at all.
+ * kept in the item and touches no key at all. What the keys of a group have in
+ * common behind the word is found while they are looked at, and jumped over.
  *
  * A word is zero-padded where its key ends, so "a" and "a\0" have equal words:
  * within a group of equal words, keys that end in this word come first, by
  * length, and keys of equal length are equal.
+ *
+ * Recursion goes into the smaller groups only, the largest is the loop's next
+ * range: so it is never deeper than log2 of the count, whatever the keys.
  */
 #include <stdlib.h>
 
+#include "bytes.h"
 #include "order.h"
 
-enum { RADIX_MIN_COUNT = 512, WORD_BYTES = 8 };
+enum {
+    INSERTION_MAX_COUNT = 24,
+    RADIX_MIN_COUNT = 512,
+    WORD_BYTES = 8,
+    RADIX_BYTES =
+        4, /* of a word, the most significant that differ: then hardly any two are equal */
+};
 
-static struct kv_slice key_of(const struct kv_item_list *list, uint32_t index)
-{
-    return list->key(list->context, list->items[index].offset_bytes);
-}
+/* Pairs that hold the words at `depth` of keys that are equal in every byte before. */
+struct range {
+    struct kv_sort_pair *pairs;
+    uint32_t count;
+    size_t depth;
+};
 
-static uint64_t word_of(const struct kv_item_list *list, uint32_t index, size_t depth)
-{
-    struct kv_slice key;
-
-    if (depth == 0)
-        return list->items[index].prefix;
-    key = key_of(list, index);
-    if (key.size <= depth)
-        return 0;
-    return kv_slice_prefix(kv_slice_of(key.data + depth, key.size - depth));
-}
+/* ---- Words */
 
 static int compare_pairs(const void *a, const void *b)
 {
@@ -45,94 +48,181 @@ static int compare_pairs(const void *a, const void *b)
     return left->index > right->index ? -1 : left->index < right->index;
 }
 
-/* Least significant byte first; bytes that all words share are skipped. Stable. */
-static void radix_sort(struct kv_sort_pair *pairs, struct kv_sort_pair *other, uint32_t count)
+static void insertion_sort(struct kv_sort_pair *pairs, uint32_t count)
 {
+    for (uint32_t i = 1; i < count; i++) {
+        struct kv_sort_pair pair = pairs[i];
+        uint32_t at = i;
+
+        for (; at > 0 && compare_pairs(&pairs[at - 1], &pair) > 0; at--)
+            pairs[at] = pairs[at - 1];
+        pairs[at] = pair;
+    }
+}
+
+/* Move `from` to `to` in the order of one byte of their words; `counts` says how often each occurs. Stable. */
+static void radix_pass(struct kv_sort_pair *to, const struct kv_sort_pair *from, uint32_t count,
+                       unsigned shift, uint32_t counts[256])
+{
+    uint32_t sum = 0;
+
+    for (unsigned digit = 0; digit < 256; digit++) {
+        uint32_t here = counts[digit];
+
+        counts[digit] = sum;
+        sum += here;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        to[counts[(from[i].word >> shift) & 0xff]++] = from[i];
+}
+
+/*
+ * Sort by the first RADIX_BYTES bytes in which words differ, least significant
+ * first. Stable. Returns how many low bits of the words have not been looked at.
+ */
+static unsigned radix_sort(struct kv_sort_pair *pairs, struct kv_sort_pair *other, uint32_t count)
+{
+    uint32_t counts[WORD_BYTES][256] = {{0}};
     struct kv_sort_pair *from = pairs, *to = other;
-    uint64_t any = 0, all = ~(uint64_t)0;
+    unsigned shift = 64, differing = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        any |= pairs[i].word;
-        all &= pairs[i].word;
+        for (unsigned byte = 0; byte < WORD_BYTES; byte++)
+            counts[byte][(pairs[i].word >> (8 * byte)) & 0xff]++;
     }
-    for (unsigned shift = 0; shift < 64; shift += 8) {
-        uint32_t starts[256] = {0}, sum = 0;
-
-        if ((((any ^ all) >> shift) & 0xff) == 0)
-            continue;
-        for (uint32_t i = 0; i < count; i++)
-            starts[(from[i].word >> shift) & 0xff]++;
-        for (unsigned digit = 0; digit < 256; digit++) {
-            uint32_t here = starts[digit];
-            starts[digit] = sum;
-            sum += here;
-        }
-        for (uint32_t i = 0; i < count; i++)
-            to[starts[(from[i].word >> shift) & 0xff]++] = from[i];
+    while (shift > 0 && differing < RADIX_BYTES) {
+        shift -= 8;
+        differing += counts[shift / 8][(pairs[0].word >> shift) & 0xff] != count;
+    }
+    for (unsigned at = shift; at < 64; at += 8) {
         struct kv_sort_pair *swap = from;
+
+        if (counts[at / 8][(pairs[0].word >> at) & 0xff] == count)
+            continue;
+        radix_pass(to, from, count, at, counts[at / 8]);
         from = to;
         to = swap;
     }
     if (from != pairs)
         memcpy(pairs, from, count * sizeof(*pairs));
+    return shift;
 }
 
+/* Sort by word, of equal words the newest first, as they are now. */
 static void sort_words(struct kv_sort_pair *pairs, struct kv_sort_pair *other, uint32_t count)
 {
-    if (count < RADIX_MIN_COUNT)
+    unsigned unseen_bits;
+
+    if (count <= INSERTION_MAX_COUNT) {
+        insertion_sort(pairs, count);
+        return;
+    }
+    if (count < RADIX_MIN_COUNT) {
         qsort(pairs, count, sizeof(*pairs), compare_pairs);
-    else
-        radix_sort(pairs, other, count);
+        return;
+    }
+    unseen_bits = radix_sort(pairs, other, count);
+    for (uint32_t start = 0, end = 0; unseen_bits > 0 && start < count; start = end) {
+        uint64_t seen = pairs[start].word >> unseen_bits;
+
+        while (end < count && pairs[end].word >> unseen_bits == seen)
+            end++;
+        if (end - start > 1)
+            sort_words(pairs + start, other, end - start);
+    }
+}
+
+/* ---- Keys */
+
+static uint64_t word_at(struct kv_slice key, size_t depth)
+{
+    if (key.size <= depth)
+        return 0;
+    return kv_slice_prefix(kv_slice_of(key.data + depth, key.size - depth));
+}
+
+/* Where two keys that are equal before `from` first differ; `limit` if not before that. */
+static size_t common_size(struct kv_slice a, struct kv_slice b, size_t from, size_t limit)
+{
+    if (limit > a.size)
+        limit = a.size;
+    if (limit > b.size)
+        limit = b.size;
+    while (from + WORD_BYTES <= limit && kv_load_u64(a.data + from) == kv_load_u64(b.data + from))
+        from += WORD_BYTES;
+    while (from < limit && a.data[from] == b.data[from])
+        from++;
+    return from;
 }
 
 /*
- * Of a group with equal words at `depth`, move the keys that end within the
- * word to the front and finish them; returns how many there were.
+ * In a group of equal words, move the keys that end within the word to the
+ * front and finish them. Returns the others, with the words behind what they have in common.
  */
-static uint32_t finish_ended(const struct kv_item_list *list, struct kv_sort_pair *group,
-                             struct kv_sort_pair *other, uint32_t count, size_t depth)
+static struct range split_group(const struct kv_item_list *list, struct range group,
+                                struct kv_sort_pair *other)
 {
+    size_t depth = group.depth + WORD_BYTES, common = SIZE_MAX;
     uint32_t ended = 0, longer = 0;
+    struct kv_slice first = {0};
+    struct range rest;
 
-    for (uint32_t i = 0; i < count; i++) {
-        size_t size = key_of(list, group[i].index).size;
+    for (uint32_t i = 0; i < group.count; i++) {
+        struct kv_sort_pair pair = group.pairs[i];
+        struct kv_slice key = list->key(list->context, pair.offset_bytes);
 
-        if (size > depth + WORD_BYTES)
-            other[longer++] = group[i];
-        else
-            group[ended++] = (struct kv_sort_pair){size, group[i].index, 0};
+        if (key.size <= depth) {
+            pair.word = key.size;
+            group.pairs[ended++] = pair;
+            continue;
+        }
+        if (longer == 0)
+            first = key;
+        common = common_size(first, key, depth, common);
+        pair.word = word_at(key, depth);
+        other[longer++] = pair;
     }
-    memcpy(group + ended, other, longer * sizeof(*group));
-    sort_words(group, other, ended);
+    rest = (struct range){group.pairs + ended, longer, depth};
+    memcpy(rest.pairs, other, longer * sizeof(*other));
+    if (longer > 0 && common >= depth + WORD_BYTES) {
+        rest.depth = common;
+        for (uint32_t i = 0; i < longer; i++)
+            rest.pairs[i].word =
+                word_at(list->key(list->context, rest.pairs[i].offset_bytes), common);
+    }
+    sort_words(group.pairs, other, ended);
     for (uint32_t i = ended; i-- > 1;) {
-        if (group[i].word == group[i - 1].word)
-            group[i].index |= KV_ORDER_DUPLICATE;
+        if (group.pairs[i].word == group.pairs[i - 1].word)
+            group.pairs[i].index |= KV_ORDER_DUPLICATE;
     }
-    return ended;
+    return rest;
 }
 
-/* `pairs` holds the words at `depth`, equal in every byte before. */
-static void sort_level(const struct kv_item_list *list, struct kv_sort_pair *pairs,
-                       struct kv_sort_pair *other, uint32_t count, size_t depth)
+static void sort_range(const struct kv_item_list *list, struct range range,
+                       struct kv_sort_pair *other)
 {
-    uint32_t start = 0;
+    while (range.count > 1) {
+        struct range largest = {0};
 
-    sort_words(pairs, other, count);
-    while (start < count) {
-        uint32_t end = start + 1;
+        sort_words(range.pairs, other, range.count);
+        for (uint32_t start = 0, end = 0; start < range.count; start = end) {
+            struct range group = {range.pairs + start, 0, range.depth};
 
-        while (end < count && pairs[end].word == pairs[start].word)
-            end++;
-        if (end - start > 1) {
-            uint32_t next = start + finish_ended(list, pairs + start, other, end - start, depth);
-            size_t deeper = depth + WORD_BYTES;
+            while (end < range.count && range.pairs[end].word == range.pairs[start].word)
+                end++;
+            group.count = end - start;
+            if (group.count == 1)
+                continue;
+            group = split_group(list, group, other);
+            if (group.count > largest.count) {
+                struct range smaller = largest;
 
-            for (uint32_t i = next; i < end; i++)
-                pairs[i].word = word_of(list, pairs[i].index, deeper);
-            if (end - next > 1)
-                sort_level(list, pairs + next, other, end - next, deeper);
+                largest = group;
+                group = smaller;
+            }
+            sort_range(list, group, other);
         }
-        start = end;
+        range = largest;
     }
 }
 
@@ -142,9 +232,11 @@ void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, u
     /* Newest first, so that the stable radix sort keeps equal keys in that order. */
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = entries[count - 1 - i];
-        scratch[i] = (struct kv_sort_pair){word_of(list, index, 0), index, 0};
+        const struct kv_item *item = &list->items[index];
+
+        scratch[i] = (struct kv_sort_pair){item->prefix, index, item->offset_bytes};
     }
-    sort_level(list, scratch, scratch + count, count, 0);
+    sort_range(list, (struct range){scratch, count, 0}, scratch + count);
     for (uint32_t i = 0; i < count; i++)
         entries[i] = scratch[i].index;
 }

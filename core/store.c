@@ -10,9 +10,9 @@
 
 #include <stdlib.h>
 
-#include "check.h"
 #include "create.h"
 #include "recover.h"
+#include "verify.h"
 
 enum { ATTACH_WAIT_MS = 1000 };
 
@@ -338,7 +338,7 @@ enum kv_status kv_destroy(const char *path, struct kv_io *io)
 /* ---- Checking a directory */
 
 /* Check a store that nobody in this process has open. */
-static enum kv_status check_closed(struct kv_store *store, struct kv_check *check)
+static enum kv_status check_closed(struct kv_store *store, struct kv_verify *check)
 {
     struct kv_engine *engine = &store->engine;
     enum kv_status st = kv_create_check_store(engine->place.dir, engine->path);
@@ -353,12 +353,12 @@ static enum kv_status check_closed(struct kv_store *store, struct kv_check *chec
     if (st == KV_OK) {
         kv_create_adopt(engine);
         check->place = engine->place;
-        return kv_check_manifest(check, &engine->manifest);
+        return kv_verify_manifest(check, &engine->manifest);
     }
     if (st == KV_NOTFOUND)
-        kv_check_report(check, 0, 0, "MANIFEST is missing; restore it from a backup");
+        kv_verify_report(check, 0, 0, "MANIFEST is missing; restore it from a backup");
     else if (st == KV_CORRUPT || st == KV_NEWER)
-        kv_check_report(check, 0, 0, NULL);
+        kv_verify_report(check, 0, 0, NULL);
     else
         return st;
     return check->st;
@@ -368,7 +368,7 @@ enum kv_status kv_check(const char *path, struct kv_io *io, const struct kv_sett
                         enum kv_status (*each)(void *context, const struct kv_problem *problem),
                         void *context)
 {
-    struct kv_check check = {.settings = settings, .each = each, .context = context};
+    struct kv_verify check = {.settings = settings, .each = each, .context = context};
     struct kv_store *store = store_new(io ? io : kv_io_posix(), path), *open = NULL;
     enum kv_status st;
 

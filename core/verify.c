@@ -1,5 +1,5 @@
-/* Checking what a manifest names: see check.h. */
-#include "check.h"
+/* Checking what a manifest names: see verify.h. */
+#include "verify.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include "names.h"
 #include "segment.h"
 
-void kv_check_report(struct kv_check *check, uint64_t segment, uint64_t offset, const char *text)
+void kv_verify_report(struct kv_verify *check, uint64_t segment, uint64_t offset, const char *text)
 {
     struct kv_problem problem = {segment, offset, text ? text : kv_message()};
 
@@ -16,7 +16,7 @@ void kv_check_report(struct kv_check *check, uint64_t segment, uint64_t offset, 
         check->st = check->each(check->context, &problem);
 }
 
-bool kv_check_goes_on(struct kv_check *check)
+bool kv_verify_goes_on(struct kv_verify *check)
 {
     const struct kv_settings *settings = check->settings;
 
@@ -29,7 +29,7 @@ bool kv_check_goes_on(struct kv_check *check)
 /* ---- Sealed segments */
 
 struct segment_check {
-    struct kv_check *check;
+    struct kv_verify *check;
     uint64_t number;
 };
 
@@ -37,34 +37,34 @@ static void segment_problem(void *context, uint64_t offset, const char *text)
 {
     const struct segment_check *segment_check = context;
 
-    kv_check_report(segment_check->check, segment_check->number, offset, text);
+    kv_verify_report(segment_check->check, segment_check->number, offset, text);
 }
 
 /* An index that opening had to build anew was missing or wrong. */
-static void check_index(struct kv_check *check, uint64_t number)
+static void check_index(struct kv_verify *check, uint64_t number)
 {
     struct kv_identity identity;
     char name[KV_NAME_BYTES];
 
     kv_name_index(name, number);
     if (kv_io_name_identity(check->place.dir, name, &identity) != KV_OK)
-        kv_check_report(check, number, 0, "the index is missing; it is built anew when opened");
+        kv_verify_report(check, number, 0, "the index is missing; it is built anew when opened");
     else
-        kv_check_report(check, number, 0,
-                        "the index is damaged or of other data; it is built anew "
-                        "when opened");
+        kv_verify_report(check, number, 0,
+                         "the index is damaged or of other data; it is built anew "
+                         "when opened");
 }
 
 /* What kept a piece from being checked: damage is a problem found, anything else ends the check. */
-static void note_failure(struct kv_check *check, uint64_t number, enum kv_status st)
+static void note_failure(struct kv_verify *check, uint64_t number, enum kv_status st)
 {
     if (st == KV_CORRUPT || st == KV_NOTFOUND || st == KV_NEWER)
-        kv_check_report(check, number, 0, NULL);
+        kv_verify_report(check, number, 0, NULL);
     else if (st != KV_OK && check->st == KV_OK)
         check->st = st;
 }
 
-void kv_check_segment(struct kv_check *check, struct kv_segment *segment)
+void kv_verify_segment(struct kv_verify *check, struct kv_segment *segment)
 {
     struct segment_check segment_check = {check, kv_segment_info(segment)->number};
 
@@ -73,7 +73,7 @@ void kv_check_segment(struct kv_check *check, struct kv_segment *segment)
 }
 
 /* A segment that nobody has open. */
-static void open_segment(struct kv_check *check, const struct kv_segment_info *info)
+static void open_segment(struct kv_verify *check, const struct kv_segment_info *info)
 {
     struct kv_segment *segment;
     enum kv_status st = kv_segment_open(&check->place, info, &segment);
@@ -83,14 +83,14 @@ static void open_segment(struct kv_check *check, const struct kv_segment_info *i
         return;
     if (kv_segment_index_rebuilt(segment))
         check_index(check, info->number);
-    kv_check_segment(check, segment);
+    kv_verify_segment(check, segment);
     kv_segment_unref(segment);
 }
 
 /* ---- The active log */
 
-void kv_check_log(struct kv_check *check, uint64_t number, uint64_t salt, uint64_t start_lsn,
-                  uint64_t end_lsn)
+void kv_verify_log(struct kv_verify *check, uint64_t number, uint64_t salt, uint64_t start_lsn,
+                   uint64_t end_lsn)
 {
     struct kv_log_scan scan;
     struct kv_log *log;
@@ -99,8 +99,8 @@ void kv_check_log(struct kv_check *check, uint64_t number, uint64_t salt, uint64
     if (st == KV_OK) {
         st = kv_log_scan(log, start_lsn, &scan);
         if (st == KV_OK && kv_log_lsn(log, log->tail.end_bytes) < end_lsn)
-            kv_check_report(check, number, log->tail.end_bytes,
-                            "damaged: committed transactions behind this offset cannot be read");
+            kv_verify_report(check, number, log->tail.end_bytes,
+                             "damaged: committed transactions behind this offset cannot be read");
         kv_log_unref(log);
     }
     note_failure(check, number, st);
@@ -109,7 +109,7 @@ void kv_check_log(struct kv_check *check, uint64_t number, uint64_t salt, uint64
 /* ---- The directory */
 
 struct listing {
-    struct kv_check *check;
+    struct kv_verify *check;
     const struct kv_manifest *manifest;
 };
 
@@ -134,22 +134,22 @@ static enum kv_status check_name(void *context, const char *name)
     if (!named) {
         snprintf(text, sizeof(text), "%s is not named by MANIFEST; opening the store removes it",
                  name);
-        kv_check_report(listing->check, number, 0, text);
+        kv_verify_report(listing->check, number, 0, text);
     }
     return listing->check->st;
 }
 
-enum kv_status kv_check_manifest(struct kv_check *check, const struct kv_manifest *manifest)
+enum kv_status kv_verify_manifest(struct kv_verify *check, const struct kv_manifest *manifest)
 {
     struct listing listing = {check, manifest};
 
-    kv_check_log(check, manifest->active.number, manifest->active.salt, manifest->active.start_lsn,
-                 0);
+    kv_verify_log(check, manifest->active.number, manifest->active.salt, manifest->active.start_lsn,
+                  0);
     for (size_t r = 0; r < manifest->run_count; r++) {
-        for (size_t s = 0; s < manifest->runs[r].segment_count && kv_check_goes_on(check); s++)
+        for (size_t s = 0; s < manifest->runs[r].segment_count && kv_verify_goes_on(check); s++)
             open_segment(check, &manifest->runs[r].segments[s]);
     }
-    if (kv_check_goes_on(check))
+    if (kv_verify_goes_on(check))
         check->st = kv_io_dir_list(check->place.dir, check_name, &listing);
     return check->st;
 }
