@@ -297,6 +297,11 @@ static void raise(_Atomic uint64_t *word, uint64_t value)
     }
 }
 
+void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn)
+{
+    raise(&engine->page->durable_lsn, lsn);
+}
+
 enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, uint32_t end_bytes)
 {
     enum kv_status st;
@@ -307,10 +312,14 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
         pthread_mutex_unlock(&engine->sync_mutex);
         return st;
     }
+    /* Another's sync failed while this one waited: its error may have been the one for our bytes. */
+    st = kv_engine_check_writable(engine);
+    if (st != KV_OK)
+        goto out;
     atomic_store(&engine->page->syncing, 1);
     st = kv_log_sync(log);
     if (st == KV_OK) {
-        raise(&engine->page->durable_lsn, kv_log_lsn(log, end_bytes));
+        kv_engine_note_durable(engine, kv_log_lsn(log, end_bytes));
         atomic_store(&engine->synced_ms, kv_io_monotonic_ms(engine->place.io));
         atomic_fetch_add_explicit(&engine->counters.syncs, 1, memory_order_relaxed);
     } else {
@@ -318,6 +327,7 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
         atomic_store(&engine->page->refuse_writes, 1);
     }
     atomic_store(&engine->page->syncing, 0);
+out:
     kv_lock_drop(engine->lock, KV_LOCK_SYNC);
     pthread_mutex_unlock(&engine->sync_mutex);
     return st;

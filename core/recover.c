@@ -246,6 +246,8 @@ enum kv_status kv_recover(struct kv_engine *engine)
     struct kv_log *log = NULL;
     enum kv_status st = KV_OK;
 
+    /* Alone: what an earlier process was refused is what recovery is about to resolve. */
+    atomic_store(&engine->page->refuse_writes, 0);
     if (engine->manifest.group_count > 0)
         return kv_fail(KV_NEWER, "%s: holds a transaction written by a newer version of sqlite-kv",
                        engine->path);
