@@ -176,6 +176,30 @@ static enum kv_status failover(struct kv_engine *engine, struct kv_log *from,
 
 /* ---- Opening */
 
+/*
+ * A manifest of which the page does not know that it is durable may be undone
+ * by a crash: the sync of its directory failed, or was never made. A second
+ * sync could succeed without meaning it. So put the same content in its place,
+ * in the whole order of P0, before anything relies on it.
+ */
+static enum kv_status confirm_manifest(struct kv_engine *engine, struct kv_log *log)
+{
+    struct kv_manifest next;
+    enum kv_status st;
+
+    if (atomic_load(&engine->page->generation) == engine->manifest.generation)
+        return KV_OK;
+    st = kv_manifest_copy(&next, &engine->manifest);
+    if (st == KV_OK)
+        st = kv_engine_take_manifest(engine);
+    if (st == KV_OK) {
+        st = kv_engine_install(engine, &next, log);
+        kv_engine_drop_manifest(engine);
+    }
+    kv_manifest_release(&next);
+    return st;
+}
+
 /* The version that the manifest on disk names, with the log as it was scanned. */
 static enum kv_status open_version(struct kv_engine *engine, struct kv_log *log)
 {
@@ -259,8 +283,8 @@ enum kv_status kv_recover(struct kv_engine *engine)
         st = kv_cleanup_check_unlisted(engine, &log->tail);
     if (st == KV_OK)
         st = open_version(engine, log);
-    if (st == KV_OK && writable && !scan.clean)
-        st = failover(engine, log, &scan);
+    if (st == KV_OK && writable)
+        st = scan.clean ? confirm_manifest(engine, log) : failover(engine, log, &scan);
     if (st == KV_OK && writable)
         st = kv_cleanup(engine);
     if (st == KV_OK)
