@@ -11,7 +11,6 @@
 enum {
     CHECK_EVERY_COUNT = 256, /* entries between questions for interruption */
     CHECK_EVERY_BYTES = 1024 * 1024,
-    SAMPLE_EVERY_COUNT = 61,       /* entries between samples of what newer runs supersede */
     OUTPUT_RECORD_MAX = 1 << 21,   /* bounds the memory that an index takes to build */
     SPARE_BYTES = 8 * 1024 * 1024, /* left free on the device by a merge */
 };
@@ -34,10 +33,9 @@ struct rewrite {
     struct kv_segment_writer_summary summary;
     uint64_t base_seq;
 
-    struct kv_segment_writer *writer;         /* the output being written */
-    struct kv_buffer low;                     /* last key of the output before */
-    struct kv_buffer last;                    /* last key written */
-    uint64_t sampled_bytes, superseded_bytes; /* of the output being written */
+    struct kv_segment_writer *writer; /* the output being written */
+    struct kv_buffer low;             /* last key of the output before */
+    struct kv_buffer last;            /* last key written */
 
     struct kv_segment_info *outputs;
     size_t output_count;
@@ -133,27 +131,42 @@ static enum kv_status check_interrupted(struct rewrite *rewrite, const struct kv
     return KV_OK;
 }
 
-/* Now and then: would a newer run's version of this key win over this one? */
-static void sample(struct rewrite *rewrite, const struct kv_entry *entry, uint64_t index)
+/* Has a newer run a record of this key? It was read, verified and compared in full: only that counts. */
+static enum kv_status is_superseded(struct rewrite *rewrite, const struct kv_entry *entry,
+                                    uint64_t hash, bool *out)
 {
-    uint64_t hash;
+    struct kv_entry newer;
+    enum kv_status st =
+        kv_version_get_in_runs(rewrite->version, 0, rewrite->first, hash, entry->key, &newer, NULL);
 
-    if (rewrite->first == 0 || index % SAMPLE_EVERY_COUNT != 0)
-        return;
-    hash = kv_hash(entry->key, rewrite->engine->place.hash_seed);
-    rewrite->sampled_bytes += entry->size_bytes;
-    if (kv_version_may_contain(rewrite->version, 0, rewrite->first, hash, entry->key))
-        rewrite->superseded_bytes += entry->size_bytes;
+    *out = st == KV_OK;
+    return st == KV_DONE ? KV_OK : st;
 }
 
-/* A tombstone with nothing under it that it could hide. */
-static bool is_needless(struct rewrite *rewrite, const struct kv_entry *entry)
+/* Is a tombstone needless, because nothing is under it that it could hide? */
+static bool hides_nothing(struct rewrite *rewrite, const struct kv_entry *entry, uint64_t hash)
 {
     size_t older = rewrite->first + rewrite->count;
 
-    return entry->deleted && !kv_version_may_contain(
-                                 rewrite->version, older, rewrite->version->run_count - older,
-                                 kv_hash(entry->key, rewrite->engine->place.hash_seed), entry->key);
+    return !kv_version_may_contain(rewrite->version, older, rewrite->version->run_count - older,
+                                   hash, entry->key);
+}
+
+/* May an entry, the newest of its key in the range, be left out? */
+static enum kv_status is_needless(struct rewrite *rewrite, const struct kv_entry *entry, bool *out)
+{
+    uint64_t hash;
+    enum kv_status st = KV_OK;
+
+    *out = false;
+    if (rewrite->first == 0 && !entry->deleted)
+        return KV_OK;
+    hash = kv_hash(entry->key, rewrite->engine->place.hash_seed);
+    if (rewrite->first > 0)
+        st = is_superseded(rewrite, entry, hash, out);
+    if (st == KV_OK && !*out && entry->deleted)
+        *out = hides_nothing(rewrite, entry, hash);
+    return st;
 }
 
 /* Finish the output being written, if there is one. */
@@ -173,10 +186,6 @@ static enum kv_status finish_output(struct rewrite *rewrite, bool last_of_run)
     st = kv_segment_writer_finish(rewrite->writer, &rewrite->summary, &info);
     if (st != KV_OK)
         return st;
-    if (rewrite->sampled_bytes > 0)
-        info.dead_bytes = (uint64_t)((double)info.entry_bytes * (double)rewrite->superseded_bytes /
-                                     (double)rewrite->sampled_bytes);
-    rewrite->sampled_bytes = rewrite->superseded_bytes = 0;
     rewrite->written_bytes += info.end_bytes;
     outputs[rewrite->output_count++] = info;
     kv_segment_writer_close(rewrite->writer);
@@ -240,17 +249,17 @@ static enum kv_status copy_live(struct rewrite *rewrite)
 {
     struct kv_iter *merged;
     struct kv_entry entry;
-    uint64_t index = 0;
+    bool needless;
     enum kv_status st = open_inputs(rewrite, &merged);
 
     if (st == KV_OK)
         st = kv_iter_seek(merged, NULL, KV_FORWARD);
     while (st == KV_OK && (st = kv_iter_next(merged, &entry)) == KV_OK) {
         st = check_interrupted(rewrite, &entry);
-        if (st != KV_OK || is_needless(rewrite, &entry))
-            continue;
-        sample(rewrite, &entry, index++);
-        st = write_entry(rewrite, &entry);
+        if (st == KV_OK)
+            st = is_needless(rewrite, &entry, &needless);
+        if (st == KV_OK && !needless)
+            st = write_entry(rewrite, &entry);
     }
     kv_iter_free(merged);
     return st == KV_DONE ? finish_output(rewrite, true) : st;
