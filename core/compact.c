@@ -1,6 +1,7 @@
 /* Carrying out a choice of the policy: see compact.h for what may be dropped, and why. */
 #include "compact.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "hash.h"
@@ -39,6 +40,7 @@ struct rewrite {
 
     struct kv_segment_info *outputs;
     size_t output_count;
+    bool handed_over; /* the outputs' infos belong to a manifest */
     uint64_t written_bytes;
     uint64_t unchecked_count, unchecked_bytes;
 };
@@ -56,13 +58,28 @@ static void remove_output(struct rewrite *rewrite, uint64_t number)
     (void)st;
 }
 
+/* A version and its manifest, and so the range, are of one moment: seals put runs before it. */
+static enum kv_status rewrite_init(struct rewrite *rewrite, struct kv_engine *engine,
+                                   const struct kv_settings *settings)
+{
+    enum kv_status st;
+
+    *rewrite = (struct rewrite){.engine = engine, .settings = settings};
+    pthread_mutex_lock(&engine->mutex);
+    rewrite->version = kv_version_ref(engine->version);
+    st = kv_manifest_copy(&rewrite->manifest, &engine->manifest);
+    pthread_mutex_unlock(&engine->mutex);
+    return st;
+}
+
 static void rewrite_release(struct rewrite *rewrite, bool remove_outputs)
 {
     kv_segment_writer_close(rewrite->writer);
     for (size_t i = 0; i < rewrite->output_count; i++) {
         if (remove_outputs)
             remove_output(rewrite, rewrite->outputs[i].number);
-        kv_segment_info_release(&rewrite->outputs[i]);
+        if (!rewrite->handed_over)
+            kv_segment_info_release(&rewrite->outputs[i]);
     }
     free(rewrite->outputs);
     kv_buffer_release(&rewrite->low);
@@ -287,9 +304,7 @@ static enum kv_status publish(struct rewrite *rewrite, const struct kv_choice *c
 
     if (st != KV_OK)
         return st;
-    st = kv_engine_check_writable(engine);
-    if (st == KV_OK)
-        st = find_range(rewrite, &first);
+    st = find_range(rewrite, &first);
     if (st == KV_OK)
         st = kv_manifest_copy(&next, &engine->manifest);
     if (st == KV_OK && choice->action == KV_ACTION_JOIN)
@@ -299,7 +314,7 @@ static enum kv_status publish(struct rewrite *rewrite, const struct kv_choice *c
                                       rewrite->outputs, rewrite->output_count);
     if (st == KV_OK) {
         if (choice->action != KV_ACTION_JOIN) {
-            rewrite->output_count = 0; /* the manifest has taken the infos over */
+            rewrite->handed_over = true;
             next.compaction_count++;
             next.merge_bytes_written += rewrite->written_bytes;
         }
@@ -330,60 +345,66 @@ static void note_merging(struct kv_engine *engine, const struct rewrite *rewrite
     pthread_mutex_unlock(&engine->mutex);
 }
 
-enum kv_status kv_compact_apply(struct kv_engine *engine, const struct kv_settings *settings,
-                                const struct kv_choice *choice)
+/* Give up: the failure being reported keeps its message. */
+static enum kv_status give_up(struct rewrite *rewrite, enum kv_status st)
 {
-    struct rewrite rewrite = {.engine = engine,
-                              .settings = settings,
-                              .first = choice->first_run,
-                              .count = choice->run_count};
-    enum kv_status st;
+    /* The outputs stay if a manifest that names them may survive a crash. */
+    bool doubt = rewrite->handed_over && atomic_load(&rewrite->engine->page->refuse_writes);
+    char message[512];
 
-    pthread_mutex_lock(&engine->mutex);
-    rewrite.version = kv_version_ref(engine->version);
-    st = kv_manifest_copy(&rewrite.manifest, &engine->manifest);
-    pthread_mutex_unlock(&engine->mutex);
-    if (st == KV_OK && choice->action != KV_ACTION_JOIN) {
-        note_merging(engine, &rewrite);
-        st = summarise(&rewrite);
-        if (st == KV_OK)
-            st = copy_live(&rewrite);
-    }
-    if (st == KV_OK)
-        st = publish(&rewrite, choice);
-    note_merging(engine, NULL);
-    if (st == KV_OK && choice->action != KV_ACTION_JOIN) {
-        atomic_fetch_add_explicit(&engine->counters.compactions, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&engine->counters.merge_bytes, rewrite.written_bytes,
-                                  memory_order_relaxed);
-    }
-    rewrite_release(&rewrite, st != KV_OK);
-    return st;
+    snprintf(message, sizeof(message), "%s", kv_message());
+    rewrite_release(rewrite, !doubt);
+    return kv_fail(st, "%s", message);
 }
 
-static struct kv_choice choose(struct kv_engine *engine, const struct kv_settings *settings)
+/* Carry out one choice, made from the rewrite's manifest; releases the rewrite. */
+static enum kv_status carry_out(struct rewrite *rewrite, const struct kv_choice *choice)
 {
-    struct kv_policy policy = kv_compact_policy(settings);
-    struct kv_choice choice;
+    struct kv_engine *engine = rewrite->engine;
+    bool writes = choice->action != KV_ACTION_JOIN;
+    enum kv_status st = KV_OK;
 
-    pthread_mutex_lock(&engine->mutex);
-    choice = kv_policy_choose(&engine->manifest, &policy);
-    pthread_mutex_unlock(&engine->mutex);
-    return choice;
+    rewrite->first = choice->first_run;
+    rewrite->count = choice->run_count;
+    if (writes) {
+        note_merging(engine, rewrite);
+        st = summarise(rewrite);
+        if (st == KV_OK)
+            st = copy_live(rewrite);
+    }
+    if (st == KV_OK)
+        st = publish(rewrite, choice);
+    note_merging(engine, NULL);
+    if (st != KV_OK)
+        return give_up(rewrite, st);
+    if (writes) {
+        atomic_fetch_add_explicit(&engine->counters.compactions, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&engine->counters.merge_bytes, rewrite->written_bytes,
+                                  memory_order_relaxed);
+    }
+    rewrite_release(rewrite, false);
+    return KV_OK;
 }
 
 enum kv_status kv_compact_by_policy(struct kv_engine *engine, const struct kv_settings *settings)
 {
-    enum kv_status st = KV_OK;
+    struct kv_policy policy = kv_compact_policy(settings);
+    struct rewrite rewrite;
 
-    while (st == KV_OK) {
-        struct kv_choice choice = choose(engine, settings);
+    for (;;) {
+        enum kv_status st = rewrite_init(&rewrite, engine, settings);
+        struct kv_choice choice = {.action = KV_ACTION_NONE};
 
-        if (choice.action == KV_ACTION_NONE)
-            return KV_OK;
-        st = kv_compact_apply(engine, settings, &choice);
+        if (st == KV_OK)
+            choice = kv_policy_choose(&rewrite.manifest, &policy);
+        if (choice.action == KV_ACTION_NONE) {
+            rewrite_release(&rewrite, false);
+            return st;
+        }
+        st = carry_out(&rewrite, &choice);
+        if (st != KV_OK)
+            return st;
     }
-    return st;
 }
 
 /* Is there anything that a rewrite of everything would drop or join? */
@@ -391,6 +412,8 @@ static bool worth_compacting(const struct kv_manifest *manifest)
 {
     if (manifest->run_count != 1)
         return manifest->run_count > 1;
+    if (manifest->runs[0].has_low)
+        return true;
     for (size_t i = 0; i < manifest->runs[0].segment_count; i++) {
         const struct kv_segment_info *info = &manifest->runs[0].segments[i];
 
@@ -404,17 +427,16 @@ static bool worth_compacting(const struct kv_manifest *manifest)
 enum kv_status kv_compact_all(struct kv_engine *engine, const struct kv_settings *settings)
 {
     struct kv_choice choice = {.action = KV_ACTION_REWRITE};
-    bool worth;
+    struct rewrite rewrite;
+    enum kv_status st = rewrite_init(&rewrite, engine, settings);
 
-    pthread_mutex_lock(&engine->mutex);
-    worth = worth_compacting(&engine->manifest);
-    choice.run_count = engine->manifest.run_count;
-    if (choice.run_count > 0)
-        choice.tier = engine->manifest.runs[choice.run_count - 1].tier;
-    pthread_mutex_unlock(&engine->mutex);
-    if (!worth)
-        return KV_OK;
+    if (st != KV_OK || !worth_compacting(&rewrite.manifest)) {
+        rewrite_release(&rewrite, false);
+        return st;
+    }
+    choice.run_count = rewrite.manifest.run_count;
+    choice.tier = rewrite.manifest.runs[choice.run_count - 1].tier;
     if (choice.run_count > 1 && choice.tier + 1 < settings->tiers)
         choice.tier++;
-    return kv_compact_apply(engine, settings, &choice);
+    return carry_out(&rewrite, &choice);
 }

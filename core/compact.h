@@ -28,11 +28,7 @@
 
 struct kv_policy kv_compact_policy(const struct kv_settings *settings);
 
-/* Carry out one choice. COMPACTOR is held. KV_INTERRUPTED leaves the runs as they were. */
-enum kv_status kv_compact_apply(struct kv_engine *engine, const struct kv_settings *settings,
-                                const struct kv_choice *choice) KV_WARN_UNUSED;
-
-/* Carry out what the policy says until it has nothing more to say. COMPACTOR is held. */
+/* Carry out what the policy says until it has nothing more to say. COMPACTOR is held. KV_INTERRUPTED leaves the runs as they were. */
 enum kv_status kv_compact_by_policy(struct kv_engine *engine,
                                     const struct kv_settings *settings) KV_WARN_UNUSED;
 

@@ -260,7 +260,9 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
 
     next->generation = engine->manifest.generation + 1;
     next->next_number = atomic_load(&engine->next_number);
-    st = kv_version_open(&engine->place, next, log, previous, &version);
+    st = kv_engine_check_writable(engine); /* an earlier replacement may be in doubt */
+    if (st == KV_OK)
+        st = kv_version_open(&engine->place, next, log, previous, &version);
     if (st == KV_OK)
         st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode, next,
                                  &renamed);
