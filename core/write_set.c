@@ -278,7 +278,11 @@ enum kv_status kv_write_set_move(struct kv_write_set *set, struct kv_log *log)
 
 static struct kv_slice key_at(const void *context, uint32_t offset_bytes)
 {
-    return kv_record_key(bytes_at(context, offset_bytes));
+    const struct kv_write_set *set = context;
+
+    if (offset_bytes >= set->end_bytes)
+        return (struct kv_slice){0}; /* taken back: a view that is cut may still seek */
+    return kv_record_key(bytes_at(set, offset_bytes));
 }
 
 static struct kv_item_list item_list(const struct kv_write_set *set)
