@@ -99,8 +99,8 @@ static enum kv_status check_one(struct kv_engine *engine, const char *name,
         return KV_OK;
     st = kv_log_open(&engine->place, header.number, header.salt, &log);
     if (st != KV_OK)
-        return st == KV_CORRUPT ? KV_OK : st;
-    st = kv_log_scan(log, header.log.base_lsn, &scan);
+        return st == KV_CORRUPT || st == KV_NOTFOUND ? KV_OK : st;
+    st = kv_log_scan(log, header.log.base_lsn, 0, &scan);
     if (st == KV_OK && log->tail.seq > header.log.copied_seq && log->tail.seq > tail->seq)
         st = kv_fail(KV_CORRUPT,
                      "%s: %s holds transactions after the last one of the active log, but MANIFEST "

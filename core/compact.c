@@ -198,6 +198,20 @@ static bool is_full(const struct rewrite *rewrite, const struct kv_entry *entry)
            kv_segment_writer_record_count(rewrite->writer) >= OUTPUT_RECORD_MAX;
 }
 
+static enum kv_status open_output(struct rewrite *rewrite)
+{
+    uint64_t number;
+    enum kv_status st;
+
+    do {
+        st = kv_engine_new_number(rewrite->engine, &number);
+        if (st == KV_OK)
+            st = kv_segment_writer_open(&rewrite->engine->place, number, rewrite->base_seq,
+                                        &rewrite->writer);
+    } while (st == KV_EXISTS); /* another process was quicker with that number */
+    return st;
+}
+
 static enum kv_status write_entry(struct rewrite *rewrite, const struct kv_entry *entry)
 {
     enum kv_status st = KV_OK;
@@ -206,8 +220,7 @@ static enum kv_status write_entry(struct rewrite *rewrite, const struct kv_entry
         is_full(rewrite, entry))
         st = finish_output(rewrite, false);
     if (st == KV_OK && !rewrite->writer)
-        st = kv_segment_writer_open(&rewrite->engine->place, kv_engine_new_number(rewrite->engine),
-                                    rewrite->base_seq, &rewrite->writer);
+        st = open_output(rewrite);
     if (st == KV_OK)
         st = kv_segment_writer_append(rewrite->writer, entry);
     if (st == KV_OK)
@@ -278,9 +291,7 @@ static enum kv_status publish(struct rewrite *rewrite, const struct kv_choice *c
 
     if (st != KV_OK)
         return st;
-    st = kv_engine_check_writable(engine);
-    if (st == KV_OK)
-        st = find_range(rewrite, &first);
+    st = find_range(rewrite, &first);
     if (st == KV_OK)
         st = kv_manifest_copy(&next, &engine->manifest);
     if (st == KV_OK && choice->action == KV_ACTION_JOIN)
