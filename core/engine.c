@@ -563,8 +563,11 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
         pthread_mutex_unlock(&engine->sync_mutex);
         return st;
     }
-    /* Found set: whoever set it died in the sync, and its outcome with it. */
-    if (atomic_exchange(&engine->page->syncing, 1) != 0)
+    if (atomic_load(&engine->page->refuse_writes))
+        /* Another's sync failed while this one waited: its error may have been the one for our bytes. */
+        st = kv_fail(KV_IOERR, "%s: a write could not be made durable earlier", engine->path);
+    else if (atomic_exchange(&engine->page->syncing, 1) != 0)
+        /* Whoever set it died in the sync, and its outcome with it. */
         st = kv_fail(KV_IOERR, "%s: a process died while it was syncing the log", engine->path);
     else
         st = kv_log_sync(log);

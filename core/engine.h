@@ -147,17 +147,21 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
 /* ---- Syncing */
 
 /*
- * Make the log durable up to `end_bytes` at least, which has been written. A
- * failure sets "refuse writes": what reached the disk is unknown.
+ * Make everything written to the log durable, and note that its first
+ * `end_bytes`, which are committed, are. A failure sets "refuse writes": what
+ * reached the disk is unknown; once that is set, nothing is synced again.
  */
 enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log,
                                   uint32_t end_bytes) KV_WARN_UNUSED;
 
+/*
+ * Everything before `lsn` is durable and committed. Bytes that are durable but
+ * may still be taken back do not count: others would be written over them.
+ */
+void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn);
+
 /* KV_READONLY if the store was opened so. */
 enum kv_status kv_engine_check_writable(struct kv_engine *engine) KV_WARN_UNUSED;
-
-/* Raise the page's durable LSN; it is never lowered. */
-void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn);
 
 /*
  * A number for a new file. Another process may be given the same one at the

@@ -141,7 +141,8 @@ static struct kv_batch_set *set_new(struct kv_batch **batches, uint32_t count)
     atomic_init(&set->references, 1);
     set->end = count ? batches[count - 1]->end : 0;
     set->batch_count = count;
-    memcpy(set->batches, batches, count * sizeof(batches[0]));
+    for (uint32_t i = 0; i < count; i++)
+        set->batches[i] = batches[i];
     return set;
 }
 

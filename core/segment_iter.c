@@ -88,6 +88,16 @@ static enum kv_status heal(struct segment_iter *it)
 
 /* ---- Seeking */
 
+/* Fetch the record in the middle of a range that the search may come to next. */
+static void prefetch_middle(struct segment_iter *it, uint64_t low, uint64_t high)
+{
+    uint32_t offset;
+
+    if (low < high && kv_index_at(it->index, low + (high - low) / 2, &offset) == KV_OK &&
+        kv_segment_holds(it->segment, offset))
+        kv_prefetch(it->segment->data.data + offset, PREFETCH_BYTES);
+}
+
 /*
  * The position of the first key >= `key`, and whether it is equal. A KV_CORRUPT
  * is the index's damage if `*index_is_bad`, else the record's.
@@ -107,6 +117,8 @@ static enum kv_status lower_bound(struct segment_iter *it, struct kv_slice key, 
         st = offset_at(it, middle, &offset);
         if (st != KV_OK)
             break;
+        prefetch_middle(it, low, middle);
+        prefetch_middle(it, middle + 1, high);
         st = kv_segment_read(it->segment, offset, &record);
         if (st != KV_OK)
             return st;

@@ -198,7 +198,7 @@ static enum kv_status unprepare(struct kv_txn *txn)
     struct kv_engine *engine = &txn->store->engine;
     enum kv_status st = KV_OK;
 
-    txn->prepared = false;
+    txn->prepared = txn->durable = false;
     if (kv_write_set_count(txn->set) == 0)
         return KV_OK;
     st = kv_write_set_uncommit(txn->set);
@@ -338,7 +338,8 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn)
                                .nonce = txn->nonce};
         st = kv_write_set_commit(txn->set, &txn->commit);
         if (st == KV_OK && must_sync(txn)) {
-            st = kv_engine_sync_log(engine, txn->set->log, txn->set->end_bytes + KV_COMMIT_BYTES);
+            st = kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes);
+            txn->durable = st == KV_OK;
             if (st != KV_OK)
                 st = abandon(txn, st);
         }
@@ -375,6 +376,8 @@ void kv_txn_publish(struct kv_txn *txn)
         kv_write_set_publish(txn->set, &txn->commit);
         atomic_store_explicit(&engine->page->committed_lsn, kv_log_lsn(log, log->tail.end_bytes),
                               memory_order_release);
+        if (txn->durable)
+            kv_engine_note_durable(engine, kv_log_lsn(log, log->tail.end_bytes));
         atomic_fetch_add_explicit(&engine->counters.commits, 1, memory_order_relaxed);
         if (is_due(log, settings))
             sealed = kv_seal(engine, false) == KV_OK;

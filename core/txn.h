@@ -13,6 +13,7 @@ struct kv_txn {
     struct kv_write_set *set;
     uint64_t nonce;
     bool prepared;
+    bool durable;            /* prepared, and synced since */
     struct kv_commit commit; /* of a prepared transaction with records */
 };
 

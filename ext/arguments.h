@@ -30,9 +30,9 @@ struct kv_definition {
 /*
  * Read the arguments; release `out` in any case.
  *
- * SQLITE_OK; SQLITE_NOMEM; or SQLITE_ERROR with `*error` (to be freed with sqlite3_free) saying which argument is
- * wrong and what is allowed. Then the columns are those read so far, all of
- * them if it is an option that is wrong.
+ * SQLITE_OK; SQLITE_NOMEM; or SQLITE_ERROR with `*error`, to be freed with
+ * sqlite3_free, saying which argument is wrong and what is allowed. Then the
+ * columns are those read so far: all of them if it is an option that is wrong.
  */
 int kv_definition_parse(const char *table, int argc, const char *const *argv,
                         struct kv_definition *out, char **error);
@@ -41,7 +41,8 @@ void kv_definition_release(struct kv_definition *definition);
 
 /*
  * The CREATE TABLE statement that tells SQLite the table's shape; columns that
- * could not be read are replaced by a key alone. To be freed with sqlite3_free; NULL: no memory.
+ * could not be read are replaced by a key alone. To be freed with
+ * sqlite3_free; NULL: no memory.
  */
 char *kv_definition_declaration(const struct kv_definition *definition, const char *table);
 

@@ -118,9 +118,15 @@ static void version_function(sqlite3_context *context, int argc, sqlite3_value *
     sqlite3_result_text(context, KV_VERSION, -1, SQLITE_STATIC);
 }
 
+#ifdef __clang__
+#define COMPILER __VERSION__ /* says clang itself */
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static void debug_function(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
-    char *text = sqlite3_mprintf("sqlite-kv " KV_VERSION "; built by " __VERSION__
+    char *text = sqlite3_mprintf("sqlite-kv " KV_VERSION "; built by " COMPILER
                                  " for SQLite " SQLITE_VERSION "; SQLite %s",
                                  sqlite3_libversion());
 

@@ -1,4 +1,4 @@
-/* A connection's use of a store: opening, closing, views. See link.h; link_txn.c has transactions. */
+/* Opening and closing links, and their views: see link.h. link_txn.c has transactions. */
 #include "link.h"
 
 #include <string.h>

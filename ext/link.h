@@ -119,7 +119,7 @@ void kv_link_abort(struct kv_link *link);
 /* Has the transaction written anything? */
 bool kv_link_has_writes(const struct kv_link *link);
 
-/* Give up the writer's place held by a transaction without writes; the next write takes it again. */
+/* Give up the place of a transaction that has written nothing; the next write takes it again. */
 void kv_link_set_aside(struct kv_link *link);
 
 enum kv_status kv_link_mark(struct kv_link *link, int level) KV_WARN_UNUSED;
@@ -132,7 +132,7 @@ void kv_link_unwatch(struct kv_link *link, struct kv_watch *watch);
 
 /* ---- Reading */
 
-/* A view for a cursor; `*own` is the transaction whose writes it sees too, or NULL. */
+/* A view for a cursor; give it back with kv_link_release. */
 enum kv_status kv_link_acquire(struct kv_link *link, struct kv_view **out) KV_WARN_UNUSED;
 void kv_link_release(struct kv_link *link, struct kv_view *view);
 

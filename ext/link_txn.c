@@ -64,7 +64,7 @@ static enum kv_status begin_waiting(struct kv_link *link)
     struct kv_connection *connection = link->connection;
     enum kv_status st;
 
-    /* Asking SQLite for its timeout costs as much as the rest: only who meets another writer does. */
+    /* Asking SQLite for its timeout costs as much as all else: only who meets a writer does. */
     link->settings.busy_timeout_ms = 0;
     st = kv_txn_begin(link->store, &link->settings, &link->txn);
     if (st != KV_BUSY)

@@ -9,6 +9,8 @@
 #ifndef KV_EXT_SQLITE_H
 #define KV_EXT_SQLITE_H
 
+/* The table's address is a symbol of ours, so it has our prefix. */
+#define sqlite3_api kv_sqlite3_api
 #include <sqlite3ext.h>
 
 SQLITE_EXTENSION_INIT3

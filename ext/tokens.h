@@ -32,7 +32,7 @@ bool kv_token_is_sign(struct kv_token token, char sign);
 /* Can it be a name? */
 bool kv_token_is_name(struct kv_token token);
 
-/* Its text without quotes, doubled quotes halved; to be freed with sqlite3_free. NULL: no memory. */
+/* Its text without quotes, doubled ones halved; free it with sqlite3_free. NULL: no memory. */
 char *kv_token_text(struct kv_token token);
 
 #endif

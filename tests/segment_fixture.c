@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
+#include "index_layout.h"
 #include "names.h"
 #include "runner.h"
 
@@ -284,4 +285,76 @@ void fixture_key(enum key_shape shape, uint64_t i, struct kv_buffer *out)
         break;
     case KEYS_SHAPE_COUNT: break;
     }
+}
+
+void sealed_log_put_keys(struct sealed_log *log, enum key_shape shape, size_t key_count)
+{
+    struct kv_buffer key = {0};
+    char row[200];
+
+    for (size_t i = 0; i < key_count; i++) {
+        int size = snprintf(row, sizeof(row), "row of %zu %0*d", i, (int)(i % 60) + 1, 7);
+        fixture_key(shape, i * 7919 % key_count, &key);
+        sealed_log_put(log, kv_buffer_slice(&key), kv_slice_of(row, (size_t)size));
+        if (i % 3 == 0)
+            sealed_log_commit(log);
+        if (i % 5 == 4) { /* overwritten at once, or deleted, or deleted and back */
+            sealed_log_put(log, kv_buffer_slice(&key), kv_slice_text("second version"));
+            if (i % 10 == 4)
+                sealed_log_delete(log, kv_buffer_slice(&key));
+            if (i % 20 == 4)
+                sealed_log_put(log, kv_buffer_slice(&key), kv_slice_of(NULL, 0));
+        }
+    }
+    kv_buffer_release(&key);
+}
+
+/* ---- A log and its segment */
+
+void segment_world_init(struct segment_world *world, enum key_shape shape, size_t key_count)
+{
+    *world = (struct segment_world){0};
+    fixture_init(&world->fixture);
+    sealed_log_begin(&world->log, &world->fixture, SEGMENT_WORLD_NUMBER);
+    sealed_log_put_keys(&world->log, shape, key_count);
+    sealed_log_finish(&world->log, &world->fixture);
+}
+
+void segment_world_release(struct segment_world *world)
+{
+    kv_segment_unref(world->segment);
+    sealed_log_release(&world->log);
+    fixture_release(&world->fixture);
+}
+
+static void build(struct segment_world *world, const struct kv_index_item *items, size_t count)
+{
+    ck_kv(kv_index_build(&world->fixture.place, &world->log.info,
+                         kv_buffer_slice(&world->log.bytes), items, count, NULL));
+}
+
+void segment_world_index(struct segment_world *world)
+{
+    struct kv_index_item *items = sealed_log_items(&world->log, &world->fixture);
+
+    build(world, items, world->log.newest_count);
+    free(items);
+}
+
+void segment_world_lie(struct segment_world *world, const struct kv_index_item *items, size_t count)
+{
+    build(world, items, count);
+    ck_kv(segment_world_reopen(world));
+}
+
+enum kv_status segment_world_reopen(struct segment_world *world)
+{
+    kv_segment_unref(world->segment);
+    return kv_segment_open(&world->fixture.place, &world->log.info, &world->segment);
+}
+
+void segment_world_damage_page(struct segment_world *world, uint64_t page)
+{
+    ck_assert(kv_memfs_flip_bit(world->fixture.fs, fixture_index_path(SEGMENT_WORLD_NUMBER),
+                                page * KV_INDEX_PAGE_BYTES + 8, 3));
 }

@@ -11,6 +11,7 @@
 #include "memfs.h"
 #include "place.h"
 #include "record.h"
+#include "segment.h"
 #include "segment_info.h"
 
 #define FIXTURE_DIRECTORY "/db"
@@ -86,5 +87,34 @@ enum key_shape {
 
 /* Key `i` of a shape, into `out`. Different `i` may give equal keys only for KEYS_RANDOM. */
 void fixture_key(enum key_shape shape, uint64_t i, struct kv_buffer *out);
+
+/* Append keys 0 … key_count-1 of a shape, not in order; many are overwritten or deleted. */
+void sealed_log_put_keys(struct sealed_log *log, enum key_shape shape, size_t key_count);
+
+/* ---- A log and its segment */
+
+enum { SEGMENT_WORLD_NUMBER = 3 };
+
+struct segment_world {
+    struct fixture fixture;
+    struct sealed_log log;
+    struct kv_segment *segment; /* NULL: not open */
+};
+
+/* A finished log of such keys, without an index, not opened. */
+void segment_world_init(struct segment_world *world, enum key_shape shape, size_t key_count);
+void segment_world_release(struct segment_world *world);
+
+/* Build the log's index. */
+void segment_world_index(struct segment_world *world);
+
+/* Build an index of these items, true or not, and open the segment with it. */
+void segment_world_lie(struct segment_world *world, const struct kv_index_item *items,
+                       size_t count);
+
+enum kv_status segment_world_reopen(struct segment_world *world);
+
+/* Flip a bit in a page of the index file that is in place now. */
+void segment_world_damage_page(struct segment_world *world, uint64_t page);
 
 #endif
