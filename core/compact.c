@@ -200,15 +200,14 @@ static bool is_full(const struct rewrite *rewrite, const struct kv_entry *entry)
 
 static enum kv_status open_output(struct rewrite *rewrite)
 {
-    uint64_t number;
-    enum kv_status st;
+    struct kv_engine *engine = rewrite->engine;
+    enum kv_status st = kv_engine_take_manifest(engine);
 
-    do {
-        st = kv_engine_new_number(rewrite->engine, &number);
-        if (st == KV_OK)
-            st = kv_segment_writer_open(&rewrite->engine->place, number, rewrite->base_seq,
-                                        &rewrite->writer);
-    } while (st == KV_EXISTS); /* another process was quicker with that number */
+    if (st != KV_OK)
+        return st;
+    st = kv_segment_writer_open(&engine->place, kv_engine_new_number(engine), rewrite->base_seq,
+                                &rewrite->writer);
+    kv_engine_drop_manifest(engine);
     return st;
 }
 

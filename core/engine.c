@@ -111,8 +111,14 @@ enum kv_status kv_engine_take_compactor(struct kv_engine *engine, unsigned timeo
     if (!take_flag(engine, &engine->compactor_taken, timeout_ms))
         return kv_fail(KV_BUSY, "%s: another connection is compacting", engine->path);
     st = kv_lock_wait(engine->lock, KV_LOCK_COMPACTOR, KV_LOCK_EXCLUSIVE, timeout_ms);
-    if (st != KV_OK)
+    if (st != KV_OK) {
         drop_flag(engine, &engine->compactor_taken);
+        return st;
+    }
+    /* What others have merged is merged; from here on nobody else does. */
+    st = kv_engine_refresh(engine);
+    if (st != KV_OK)
+        kv_engine_drop_compactor(engine);
     return st;
 }
 
@@ -460,19 +466,23 @@ static enum kv_status load_and_install(struct kv_engine *engine, uint64_t *misse
     return st;
 }
 
+/* Is the installed version older than the page says? The install mutex is held. */
+static bool is_behind(struct kv_engine *engine)
+{
+    return !engine->version || engine->manifest.generation < atomic_load(&engine->page->generation);
+}
+
 enum kv_status kv_engine_refresh(struct kv_engine *engine)
 {
     uint64_t missed_generation = 0;
     enum kv_status st = KV_OK;
 
     pthread_mutex_lock(&engine->install_mutex);
-    while (st == KV_OK && (!engine->version ||
-                           engine->manifest.generation < atomic_load(&engine->page->generation))) {
-        uint64_t before = engine->manifest.generation;
+    while (st == KV_OK && is_behind(engine)) {
+        uint64_t serial = atomic_load(&engine->serial), missed = missed_generation;
 
         st = load_and_install(engine, &missed_generation);
-        if (st == KV_OK && engine->version && engine->manifest.generation == before &&
-            missed_generation == 0)
+        if (st == KV_OK && serial == atomic_load(&engine->serial) && missed == missed_generation)
             st = kv_fail(KV_CORRUPT, "%s/MANIFEST: it is older than it was", engine->path);
     }
     pthread_mutex_unlock(&engine->install_mutex);
@@ -525,7 +535,8 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
     enum kv_status st;
 
     next->generation = engine->manifest.generation + 1;
-    next->next_number = atomic_load(&engine->next_number);
+    if (next->next_number < atomic_load(&engine->next_number))
+        next->next_number = atomic_load(&engine->next_number);
     st = kv_version_open(&engine->place, next, log, engine->version, &version);
     if (st == KV_OK)
         st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode, next,
@@ -601,18 +612,15 @@ static bool is_taken(struct kv_engine *engine, uint64_t number)
     return kv_io_name_identity(engine->place.dir, name, &identity) != KV_NOTFOUND;
 }
 
-enum kv_status kv_engine_new_number(struct kv_engine *engine, uint64_t *out)
+uint64_t kv_engine_new_number(struct kv_engine *engine)
 {
-    /* Numbers of files that have come and gone since are in the manifest alone. */
-    enum kv_status st = kv_engine_take_manifest(engine);
+    uint64_t number;
 
-    if (st != KV_OK)
-        return st;
+    /* Numbers of files that have come and gone since are in the manifest alone. */
     if (atomic_load(&engine->next_number) < engine->manifest.next_number)
         atomic_store(&engine->next_number, engine->manifest.next_number);
     do {
-        *out = atomic_fetch_add(&engine->next_number, 1);
-    } while (is_taken(engine, *out));
-    kv_engine_drop_manifest(engine);
-    return KV_OK;
+        number = atomic_fetch_add(&engine->next_number, 1);
+    } while (is_taken(engine, number));
+    return number;
 }

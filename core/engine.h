@@ -164,9 +164,10 @@ void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn);
 enum kv_status kv_engine_check_writable(struct kv_engine *engine) KV_WARN_UNUSED;
 
 /*
- * A number for a new file. Another process may be given the same one at the
- * same time: files are created exclusively, and who finds the name taken asks again.
+ * A number for a new file. MANIFEST is held until the file has been created:
+ * otherwise another process could be given the same number, use it, and have done with
+ * it, before the file of this one takes the name again.
  */
-enum kv_status kv_engine_new_number(struct kv_engine *engine, uint64_t *out) KV_WARN_UNUSED;
+uint64_t kv_engine_new_number(struct kv_engine *engine);
 
 #endif

@@ -118,13 +118,14 @@ enum kv_status kv_seal_new_log(struct kv_engine *engine, struct kv_header *heade
     *out = NULL;
     memcpy(header->uuid, engine->place.uuid, KV_UUID_BYTES);
     header->time_ms = kv_io_now_ms(engine->place.io);
-    do {
-        st = kv_io_random(engine->place.io, &header->salt, sizeof(header->salt));
-        if (st == KV_OK)
-            st = kv_engine_new_number(engine, &header->number);
-        if (st == KV_OK)
-            st = kv_log_create(&engine->place, header, defer_header, out);
-    } while (st == KV_EXISTS); /* another process was quicker with that number */
+    st = kv_io_random(engine->place.io, &header->salt, sizeof(header->salt));
+    if (st == KV_OK)
+        st = kv_engine_take_manifest(engine);
+    if (st != KV_OK)
+        return st;
+    header->number = kv_engine_new_number(engine);
+    st = kv_log_create(&engine->place, header, defer_header, out);
+    kv_engine_drop_manifest(engine);
     return st;
 }
 
