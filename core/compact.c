@@ -5,7 +5,6 @@
 
 #include "hash.h"
 #include "merge.h"
-#include "names.h"
 #include "segment_writer.h"
 
 enum {
@@ -45,25 +44,12 @@ struct rewrite {
     uint64_t unchecked_count, unchecked_bytes;
 };
 
-static void remove_output(struct rewrite *rewrite, uint64_t number)
-{
-    char name[KV_NAME_BYTES];
-    enum kv_status st;
-
-    /* What cannot be removed is unlisted: the next opening removes it. */
-    kv_name_segment(name, number);
-    st = kv_io_unlink(rewrite->engine->place.dir, name);
-    kv_name_index(name, number);
-    st = kv_io_unlink(rewrite->engine->place.dir, name);
-    (void)st;
-}
-
 static void rewrite_release(struct rewrite *rewrite, bool remove_outputs)
 {
     kv_segment_writer_close(rewrite->writer);
     for (size_t i = 0; i < rewrite->output_count; i++) {
         if (remove_outputs)
-            remove_output(rewrite, rewrite->outputs[i].number);
+            kv_place_remove_segment(&rewrite->engine->place, rewrite->outputs[i].number);
         kv_segment_info_release(&rewrite->outputs[i]);
     }
     free(rewrite->outputs);

@@ -36,27 +36,27 @@ static enum kv_status sync_parent(struct kv_io *io, const char *path, size_t siz
     return st;
 }
 
-/* Create the directory that the first `size` bytes of `path` name; KV_OK if it is there. */
+/* Create the directory that the first `size` bytes of `path` name, durably; KV_OK if it is there. */
 static enum kv_status create_one(struct kv_io *io, const char *path, size_t size, unsigned mode)
 {
     char *part = strndup(path, size);
     enum kv_status st = part ? kv_io_dir_create(io, part, mode) : kv_fail_nomem();
 
-    if (st == KV_OK)
-        st = sync_parent(io, path, size);
     free(part);
-    return st == KV_EXISTS ? KV_OK : st;
+    if (st == KV_OK)
+        return sync_parent(io, path, size);
+    if (st != KV_EXISTS)
+        return st;
+    /* Whoever made it may have died before syncing. But its parent may be a stranger's, and closed to us. */
+    st = sync_parent(io, path, size);
+    return KV_OK;
 }
 
 enum kv_status kv_create_directory(struct kv_io *io, const char *path, unsigned mode)
 {
     size_t size = strlen(path);
-    /* The whole path first: parents may exist and be closed to us. */
-    enum kv_status st = create_one(io, path, size, mode);
+    enum kv_status st = KV_OK;
 
-    if (st != KV_NOTFOUND)
-        return st;
-    st = KV_OK;
     for (size_t i = 1; st == KV_OK && i < size; i++) {
         if (path[i] == '/')
             st = create_one(io, path, i, mode);
@@ -203,6 +203,7 @@ static enum kv_status make_store(struct kv_engine *engine, struct kv_slice schem
     bool renamed;
     enum kv_status st = make_manifest(engine, schema, &manifest);
 
+    atomic_store(&engine->page->generation, 0); /* LOCK may be left over from another store */
     if (st == KV_OK) {
         manifest.generation = engine->manifest.generation + 1;
         manifest.active.number = atomic_fetch_add(&engine->next_number, 1); /* alone */
@@ -218,6 +219,7 @@ static enum kv_status make_store(struct kv_engine *engine, struct kv_slice schem
     }
     kv_manifest_release(&engine->manifest);
     engine->manifest = manifest;
+    atomic_store(&engine->page->generation, manifest.generation);
     return KV_OK;
 }
 
@@ -225,6 +227,9 @@ enum kv_status kv_create_store(struct kv_engine *engine, struct kv_slice schema)
 {
     enum kv_status st = check_empty(engine);
 
+    /* The directory may be left over from a creation that ended before its name was durable. */
+    if (st == KV_OK)
+        st = sync_parent(engine->place.io, engine->path, strlen(engine->path));
     return st == KV_OK ? make_store(engine, schema) : st;
 }
 

@@ -343,19 +343,6 @@ static void steal_idle_pins(struct kv_engine *engine)
     }
 }
 
-static void unlink_segment(struct kv_engine *engine, uint64_t number)
-{
-    char name[KV_NAME_BYTES];
-    enum kv_status st;
-
-    /* Failure leaves an unlisted file, which the next opening removes. */
-    kv_name_segment(name, number);
-    st = kv_io_unlink(engine->place.dir, name);
-    kv_name_index(name, number);
-    st = kv_io_unlink(engine->place.dir, name);
-    (void)st;
-}
-
 /* Remove the files that `old` names and `engine->manifest` does not, oldest first. */
 static void unlink_obsolete(struct kv_engine *engine, const struct kv_manifest *old)
 {
@@ -366,12 +353,12 @@ static void unlink_obsolete(struct kv_engine *engine, const struct kv_manifest *
             uint64_t number = old->runs[r].segments[s].number;
 
             if (kv_manifest_find_run(now, number) == SIZE_MAX)
-                unlink_segment(engine, number);
+                kv_place_remove_segment(&engine->place, number);
         }
     }
     if (old->active.number != 0 && old->active.number != now->active.number &&
         kv_manifest_find_run(now, old->active.number) == SIZE_MAX)
-        unlink_segment(engine, old->active.number);
+        kv_place_remove_segment(&engine->place, old->active.number);
 }
 
 /* Make `*next` and its version the ones that this process goes by. `*old` is the manifest before. */

@@ -107,8 +107,7 @@ enum kv_status kv_log_create(const struct kv_place *place, const struct kv_heade
         st = map(log, log->file);
     log->allocated_bytes = log->written_back_bytes = KV_HEADER_BYTES;
     if (st != KV_OK) {
-        enum kv_status removed = kv_io_unlink(place->dir, name);
-        (void)removed; /* an unlisted file: the next opening removes it */
+        kv_place_remove_segment(place, header->number);
         goto out;
     }
     *out = log;

@@ -28,18 +28,39 @@ static enum kv_status open_version(struct kv_engine *engine, struct kv_log *log)
     return missing_is_corrupt(engine, st);
 }
 
-/* Alone: what the page says is left over from others. */
+/*
+ * Alone: what the page says is left over from others. All that it can tell is
+ * whether the manifest was announced, so is known to be durable.
+ */
 static void begin_reset(struct kv_engine *engine)
 {
     struct kv_page *page = engine->page;
+    uint64_t generation = engine->manifest.generation;
 
     atomic_store(&page->incarnation, 0);
     atomic_store(&page->committed_lsn, 0);
     atomic_store(&page->durable_lsn, 0);
-    atomic_store(&page->generation, engine->manifest.generation);
+    if (atomic_load(&page->generation) != generation)
+        atomic_store(&page->generation, generation - 1);
     atomic_store(&page->writer_busy, 0);
     atomic_store(&page->syncing, 0);
     atomic_store(&page->refuse_writes, 0);
+}
+
+/*
+ * A manifest that was never announced may be undone by a crash: the sync of its
+ * directory failed, or was never made. Whoever takes MANIFEST puts that right.
+ */
+static enum kv_status confirm_manifest(struct kv_engine *engine)
+{
+    enum kv_status st = KV_OK;
+
+    if (atomic_load(&engine->page->generation) != engine->manifest.generation) {
+        st = kv_engine_take_manifest(engine);
+        if (st == KV_OK)
+            kv_engine_drop_manifest(engine);
+    }
+    return st;
 }
 
 /* Everything that has been recovered is durable: tell the page so. */
@@ -113,8 +134,8 @@ enum kv_status kv_recover(struct kv_engine *engine)
         st = kv_cleanup_check_unlisted(engine, &log->tail);
     if (st == KV_OK)
         st = open_version(engine, log);
-    if (st == KV_OK && !scan.clean)
-        st = kv_failover(engine, log, &scan);
+    if (st == KV_OK)
+        st = scan.clean ? confirm_manifest(engine) : kv_failover(engine, log, &scan);
     if (st == KV_OK)
         st = kv_cleanup(engine);
     if (st == KV_OK)

@@ -6,11 +6,12 @@
 
 struct kv_scan {
     struct kv_iter *merged;
+    struct kv_write_view *view;  /* the own writes among it; NULL: none */
     struct kv_buffer start, end; /* the bounds in the direction of the scan */
     bool has_start, start_open;
     bool has_end, end_open;
-    bool started; /* past the first entry: the start bound is behind */
-    bool done;
+    bool started;           /* past the first entry: the start bound is behind */
+    enum kv_status outcome; /* not KV_OK: what the scan ended with */
     enum kv_direction direction;
 };
 
@@ -42,7 +43,7 @@ static enum kv_status open_sources(struct kv_scan *scan, struct kv_snapshot *sna
     enum kv_status st = sources ? KV_OK : kv_fail_nomem();
 
     if (st == KV_OK && txn)
-        st = kv_write_set_iters(txn->set, sources, &own);
+        st = kv_write_set_iters(txn->set, sources, &own, &scan->view);
     if (st == KV_OK) {
         st = kv_version_iters(version, snapshot->lsn, sources + own, &count);
         if (st != KV_OK) {
@@ -89,12 +90,11 @@ static bool is_past(const struct kv_scan *scan, struct kv_slice key)
     return order > 0 || (order == 0 && scan->end_open);
 }
 
-enum kv_status kv_scan_next(struct kv_scan *scan, struct kv_entry *out)
+/* The next row, tombstones and bounds seen to. */
+static enum kv_status next(struct kv_scan *scan, struct kv_entry *out)
 {
     enum kv_status st;
 
-    if (scan->done)
-        return KV_DONE;
     while ((st = kv_iter_next(scan->merged, out)) == KV_OK) {
         if (!scan->started) {
             scan->started = true;
@@ -102,15 +102,21 @@ enum kv_status kv_scan_next(struct kv_scan *scan, struct kv_entry *out)
                 kv_slice_equal(out->key, kv_buffer_slice(&scan->start)))
                 continue;
         }
-        if (scan->has_end && is_past(scan, out->key)) {
-            st = KV_DONE;
-            break;
-        }
+        if (scan->has_end && is_past(scan, out->key))
+            return KV_DONE;
         if (!out->deleted)
             return KV_OK;
     }
-    scan->done = true;
     return st;
+}
+
+enum kv_status kv_scan_next(struct kv_scan *scan, struct kv_entry *out)
+{
+    if (scan->outcome == KV_OK && scan->view)
+        scan->outcome = kv_write_view_check(scan->view);
+    if (scan->outcome == KV_OK)
+        scan->outcome = next(scan, out);
+    return scan->outcome;
 }
 
 void kv_scan_close(struct kv_scan *scan)
@@ -118,6 +124,7 @@ void kv_scan_close(struct kv_scan *scan)
     if (!scan)
         return;
     kv_iter_free(scan->merged);
+    kv_write_view_unref(scan->view);
     kv_buffer_release(&scan->start);
     kv_buffer_release(&scan->end);
     free(scan);

@@ -40,6 +40,11 @@ static void remove_store(const struct kv_store *store)
     *at = store->next;
 }
 
+static enum kv_status already_there(const struct kv_engine *engine)
+{
+    return kv_fail(KV_EXISTS, "%s already holds a store", engine->path);
+}
+
 static enum kv_status check_uuid(const struct kv_engine *engine, const uint8_t *expected)
 {
     if (!expected || memcmp(engine->place.uuid, expected, KV_UUID_BYTES) == 0)
@@ -57,7 +62,7 @@ static enum kv_status share(struct kv_store *store, const struct kv_open_options
     if (st != KV_OK)
         return st;
     if (options->mode == KV_OPEN_NEW)
-        return kv_fail(KV_EXISTS, "%s already holds a store", store->engine.path);
+        return already_there(&store->engine);
     if (store->engine.place.readonly && !options->readonly)
         return kv_fail(KV_BUSY, "%s: is open read-only in this process; close that first",
                        store->engine.path);
@@ -153,9 +158,9 @@ static enum kv_status load_or_create(struct kv_engine *engine,
 
     if (st == KV_NOTFOUND)
         st = create ? kv_create_store(engine, options->schema) : not_there(engine);
-    else if (st == KV_OK && options->mode == KV_OPEN_NEW && !alone) {
-        st = kv_fail(KV_EXISTS, "%s already holds a store", engine->path);
-    } else if (st == KV_OK && options->mode == KV_OPEN_NEW) {
+    else if (st == KV_OK && options->mode == KV_OPEN_NEW && !create)
+        st = already_there(engine);
+    else if (st == KV_OK && options->mode == KV_OPEN_NEW) {
         kv_create_adopt(engine);
         st = kv_create_over(engine, options->schema);
     }

@@ -178,6 +178,15 @@ static enum kv_status make_room(struct kv_txn *txn, size_t size)
     return KV_OK;
 }
 
+/* Its log may have been given up: what is written there would count nowhere, or twice. */
+static enum kv_status check_usable(const struct kv_txn *txn)
+{
+    if (!txn->failed)
+        return KV_OK;
+    return kv_fail(KV_IOERR, "%s: the transaction could not be committed; roll it back",
+                   txn->store->engine.path);
+}
+
 static enum kv_status check_sizes(const struct kv_txn *txn, struct kv_slice key,
                                   struct kv_slice row)
 {
@@ -218,8 +227,10 @@ static enum kv_status unprepare(struct kv_txn *txn)
 static enum kv_status add(struct kv_txn *txn, enum kv_kind kind, struct kv_slice key,
                           struct kv_slice row)
 {
-    enum kv_status st = check_sizes(txn, key, row);
+    enum kv_status st = check_usable(txn);
 
+    if (st == KV_OK)
+        st = check_sizes(txn, key, row);
     if (st == KV_OK && txn->prepared)
         st = unprepare(txn);
     if (st == KV_OK)
@@ -307,6 +318,7 @@ static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
     char cause[256] = "";
     enum kv_status overwritten;
 
+    txn->failed = true;
     strncat(cause, kv_message(), sizeof(cause) - 1);
     overwritten = kv_write_set_uncommit(txn->set);
     (void)overwritten; /* failover ends at the committed end in any case */
@@ -322,7 +334,7 @@ static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
 enum kv_status kv_txn_prepare(struct kv_txn *txn)
 {
     struct kv_engine *engine = &txn->store->engine;
-    enum kv_status st = kv_engine_check_writable(engine);
+    enum kv_status st = check_usable(txn);
 
     if (st == KV_OK)
         st = follow_log(txn);

@@ -293,6 +293,13 @@ static struct kv_item_list view_list(const void *owner)
     return item_list(((const struct kv_write_view *)owner)->set);
 }
 
+enum kv_status kv_write_view_check(const struct kv_write_view *view)
+{
+    if (!view->cut)
+        return KV_OK;
+    return kv_fail(KV_ABORTED, "the rows that this scan shows have been rolled back");
+}
+
 static enum kv_status view_entry(void *owner, uint32_t index, struct kv_buffer *scratch,
                                  struct kv_entry *out)
 {
@@ -301,9 +308,9 @@ static enum kv_status view_entry(void *owner, uint32_t index, struct kv_buffer *
     size_t key_size;
     enum kv_status st;
 
-    if (view->cut)
-        return kv_fail(KV_ABORTED, "the rows that this scan shows have been rolled back");
-    st = decode(view->set, index, &record);
+    st = kv_write_view_check(view);
+    if (st == KV_OK)
+        st = decode(view->set, index, &record);
     if (st != KV_OK)
         return st;
     kv_entry_of(out, &record);
@@ -329,11 +336,9 @@ static void view_ref(void *owner)
     ((struct kv_write_view *)owner)->references++;
 }
 
-static void view_unref(void *owner)
+void kv_write_view_unref(struct kv_write_view *view)
 {
-    struct kv_write_view *view = owner;
-
-    if (--view->references > 0)
+    if (!view || --view->references > 0)
         return;
     if (view->previous)
         view->previous->next = view->next;
@@ -343,6 +348,11 @@ static void view_unref(void *owner)
         view->next->previous = view->previous;
     kv_write_set_unref(view->set);
     free(view);
+}
+
+static void view_unref(void *owner)
+{
+    kv_write_view_unref(owner);
 }
 
 static struct kv_write_view *view_new(struct kv_write_set *set)
@@ -362,7 +372,8 @@ static struct kv_write_view *view_new(struct kv_write_set *set)
     return view;
 }
 
-enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out, size_t *count)
+enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out, size_t *count,
+                                  struct kv_write_view **seen)
 {
     static const struct kv_batch_owner_ops ops = {view_list, view_entry, view_prefetch, view_unref};
     struct kv_item_list list = item_list(set);
@@ -371,12 +382,16 @@ enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out
     enum kv_status st;
 
     *count = 0;
+    *seen = NULL;
     if (!view)
         return kv_fail_nomem();
     st = kv_order_sort(&set->memtable.order, &list, view->bound_index, &batches);
     if (st == KV_OK)
         st = kv_batch_iters_open(&ops, view, view_ref, batches, view->bound_index, out, count);
     kv_batch_set_unref(batches);
-    view_unref(view);
+    if (st == KV_OK)
+        *seen = view;
+    else
+        kv_write_view_unref(view);
     return st;
 }

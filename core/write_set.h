@@ -80,8 +80,19 @@ enum kv_status kv_write_set_uncommit(struct kv_write_set *set) KV_WARN_UNUSED;
 /* Move every record to the end of another log. On failure the set is as it was. */
 enum kv_status kv_write_set_move(struct kv_write_set *set, struct kv_log *log) KV_WARN_UNUSED;
 
-/* Iterators over the records so far, as kv_log_iters; they hold the set. */
-enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out,
-                                  size_t *count) KV_WARN_UNUSED;
+/*
+ * Iterators over the records so far, as kv_log_iters; they hold the set. `*view`
+ * is what they show, and the caller's to give back.
+ */
+enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out, size_t *count,
+                                  struct kv_write_view **view) KV_WARN_UNUSED;
+
+/*
+ * KV_ABORTED: records that the view shows have been taken back. An iterator
+ * finds out when it reads the next of them; what a merge has read ahead, or
+ * what they hid, is as wrong.
+ */
+enum kv_status kv_write_view_check(const struct kv_write_view *view) KV_WARN_UNUSED;
+void kv_write_view_unref(struct kv_write_view *view); /* NULL is fine */
 
 #endif

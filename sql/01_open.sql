@@ -9,7 +9,7 @@ SELECT * FROM kv;
 -- With a path, relative to the database file; missing parents are created.
 -- Logs of this table are sealed at 1 MB instead of 64 MB.
 CREATE VIRTUAL TABLE words USING kv(word TEXT, meaning TEXT, weight REAL,
-    path='data/words', segment_bytes=1MB, synchronous=normal);
+    path='data/words', segment_bytes='1MB', synchronous=normal);
 .shell ls data/words
 INSERT INTO words VALUES('log', 'a file that only grows', '1.5');
 SELECT word, meaning, weight, typeof(weight) FROM words;
@@ -35,7 +35,7 @@ SELECT * FROM kv;
 CREATE VIRTUAL TABLE temp.scratch USING kv;
 INSERT INTO scratch VALUES('a', 1);
 SELECT * FROM scratch;
-.shell ls -d scratch* *-kv
+.shell ls
 
 -- What a table was made with.
 SELECT stat, value FROM kv_stats('words') WHERE stat IN ('path', 'synchronous') ORDER BY stat;

@@ -1,6 +1,6 @@
 -- The store is a sequence of numbered segments. At `segment_bytes` the active log is sealed and
 -- the next one begins.
-CREATE VIRTUAL TABLE kv USING kv(path='data', segment_bytes=64KB, auto_compact=off);
+CREATE VIRTUAL TABLE kv USING kv(path='data', segment_bytes='64KB', auto_compact=off);
 INSERT INTO kv SELECT printf('key%04d', value), printf('%01000d', value) FROM generate_series(1, 50);
 SELECT state, count(*) FROM kv_segments('kv') GROUP BY state ORDER BY state;
 INSERT INTO kv SELECT printf('key%04d', value), printf('%01000d', value) FROM generate_series(51, 100);

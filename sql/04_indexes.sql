@@ -1,6 +1,6 @@
 -- An .idx file is the index of one sealed segment: derived, so that opening need not read the data.
 -- It may be deleted at any time. (Each kvsql below is a process of its own.)
-.shell kvsql test.db "CREATE VIRTUAL TABLE kv USING kv(path='data', segment_bytes=64KB, auto_compact=off)"
+.shell kvsql test.db "CREATE VIRTUAL TABLE kv USING kv(path='data', segment_bytes='64KB', auto_compact=off)"
 .shell kvsql test.db "INSERT INTO kv SELECT printf('key%04d', value), printf('%0800d', value) FROM generate_series(1, 60)"
 .shell kvsql test.db "INSERT INTO kv SELECT printf('key%04d', value), printf('%0800d', value) FROM generate_series(61, 120)"
 .shell kvsql test.db "INSERT INTO kv SELECT printf('key%04d', value), printf('%0800d', value) FROM generate_series(121, 180)"

@@ -9,8 +9,13 @@ DELETE FROM kv WHERE key = 'b';
 INSERT INTO kv VALUES('d', 4);
 INSERT INTO plain VALUES('d', 4);
 SELECT * FROM kv;
--- Others do not see it yet.
-.shell kvsql test.db "SELECT * FROM kv"
+-- Others do not see it.
+.connection 1
+.open :memory:
+.load kv
+CREATE VIRTUAL TABLE kv USING kv(path='data');
+SELECT * FROM kv;
+.connection 0
 ROLLBACK;
 SELECT * FROM kv;
 SELECT count(*) FROM plain;
@@ -65,8 +70,10 @@ SELECT count(*) FROM kv;
 ROLLBACK;
 SELECT count(*) FROM kv;
 INSERT INTO kv SELECT 'n' || value, zeroblob(100) FROM generate_series(1, 50000);
+.open :memory:
+.connection close 1
 .shell kvsql test.db "SELECT count(*), sum(length(value)) FROM kv WHERE key GLOB 'n*'"
 
 -- What a transaction wrote and did not commit is gone with its process.
-.shell kvsql test.db "BEGIN" "DELETE FROM kv" "SELECT count(*) FROM kv" '.shell kill -9 \$PPID'
-SELECT count(*) FROM kv;
+.shell kvsql test.db "BEGIN" "DELETE FROM kv" "SELECT count(*) FROM kv" '.shell kill -9 \$PPID' || true
+.shell kvsql test.db "SELECT count(*) FROM kv"

@@ -39,11 +39,14 @@ SELECT name FROM n WHERE id = '7';
 DELETE FROM n WHERE id IN (7, '8', 'nine');
 SELECT * FROM n;
 
--- Many columns, and a table of keys only.
+-- Many columns; only the key: then there is a `value`, too.
 CREATE VIRTUAL TABLE wide USING kv(k, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, path='wide');
 INSERT INTO wide(k, c3, c20) VALUES(1, 'three', 'twenty');
 UPDATE wide SET c10 = c20 || '?' WHERE k = 1;
 SELECT k, c1, c3, c10, c20 FROM wide;
+CREATE VIRTUAL TABLE keys USING kv(k TEXT, path='keys');
+INSERT INTO keys(k) VALUES('b'), ('a');
+SELECT k, value FROM keys;
 
 -- A megabyte and more in one row, in one key 65,000 bytes.
 INSERT INTO kv VALUES('big', zeroblob(3000000)), (hex(zeroblob(32500)), 'long key');

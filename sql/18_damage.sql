@@ -1,6 +1,6 @@
 -- Damaged files: right answers or an error that names the file, never a wrong or a missing row.
 -- (Each kvsql is a process of its own.)
-.shell kvsql test.db "CREATE VIRTUAL TABLE kv USING kv(path='data', segment_bytes=64KB, auto_compact=off)"
+.shell kvsql test.db "CREATE VIRTUAL TABLE kv USING kv(path='data', segment_bytes='64KB', auto_compact=off)"
 .shell kvsql test.db "INSERT INTO kv SELECT printf('key%03d', value), printf('%01000d', value) FROM generate_series(1, 60)"
 .shell kvsql test.db "INSERT INTO kv SELECT printf('key%03d', value), printf('%01000d', value) FROM generate_series(61, 120)"
 .shell kvsql test.db "SELECT count(*), sum(value) FROM kv"
@@ -11,7 +11,6 @@
 .shell kvsql test.db "SELECT count(*), sum(value) FROM kv"
 -- The rows in front of it can still be read one by one, and another segment's too.
 .shell kvsql test.db "SELECT key, length(value) FROM kv WHERE key IN ('key001', 'key100')"
-.shell kvsql test.db "SELECT segment, problem FROM kv_check('kv')"
 .shell rm -r data; cp -r whole data
 
 -- Truncated.

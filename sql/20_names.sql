@@ -8,7 +8,7 @@ CREATE VIRTUAL TABLE "a.b" USING kv;
 CREATE VIRTUAL TABLE "%2E" USING kv;
 CREATE VIRTUAL TABLE "semi;colon--" USING kv;
 .shell ls test.db-kv
-.shell ls ..  | grep -c escape
+.shell ls .. | grep -c escape; true
 INSERT INTO "../../escape" VALUES('a', 1);
 INSERT INTO "two words" VALUES('a', 2);
 INSERT INTO "select" VALUES('a', 3);

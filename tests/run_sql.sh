@@ -6,15 +6,15 @@
 #
 # Each runs in an empty directory of its own, with the extension loaded and
 # statements echoed, so that an .out file reads as a session. A script finds
-# three programs: `kvsql <file> [<sql>…]`, another such shell; `await <sql>
-# <value>`, which waits until a query on test.db gives a value; `bytes`, which
-# reads and damages files (tests/bytes.sh). --accept writes the .out files.
+# two programs: `kvsql <file> [<sql>…]`, another such shell, and `bytes`, which
+# reads and damages files (tests/bytes.sh). `.load kv` loads the extension again
+# after an .open. --accept writes the .out files.
 #
 # SHELL_PRELOAD names a library that the shell must load first (a sanitizer's),
 # SHELL_WRAPPER a program to run the shell under (valgrind).
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
-KV_SO=$(realpath "${KV_SO:-$root/build/kv.so}")
+KV_SO=$(realpath -e "${KV_SO:-$root/build/kv.so}") || exit 1
 accept=
 [ "${1:-}" = --accept ] && accept=yes && shift
 [ $# -gt 0 ] || set -- "$root"/sql/[0-9]*.sql
@@ -30,17 +30,8 @@ write_programs() {
     cat >"$1/kvsql" <<END
 #!/bin/sh
 export LD_PRELOAD="${SHELL_PRELOAD:-}"
-export ASAN_OPTIONS="detect_leaks=${SHELL_LEAKS:-0}"
-exec stdbuf -oL ${SHELL_WRAPPER:-} sqlite3 -batch -init /dev/null -cmd ".load '${KV_SO%.so}'" "\$@"
-END
-    cat >"$1/await" <<'END'
-#!/bin/sh
-for _ in $(seq 200); do
-    got=$(kvsql test.db "$1" 2>&1)
-    [ "$got" = "$2" ] && exit
-    sleep 0.05
-done
-echo "waited in vain: $got"
+export ASAN_OPTIONS="detect_leaks=${SHELL_LEAKS:-0}" LD_LIBRARY_PATH="$(dirname "$KV_SO")"
+exec stdbuf -oL ${SHELL_WRAPPER:-} sqlite3 -batch -init /dev/null -cmd '.load kv' "\$@"
 END
     cp "$root/tests/bytes.sh" "$1/bytes"
     chmod +x "$1"/*

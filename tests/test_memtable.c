@@ -9,13 +9,6 @@
 #include "runner.h"
 #include "segment_fixture.h"
 
-/* As ck_kv, for loops: that one leaves a mark for every call. */
-static void must(enum kv_status st)
-{
-    if (st != KV_OK)
-        ck_abort_msg("%s", kv_message());
-}
-
 static struct kv_item item_of(uint64_t hash, uint32_t offset_bytes)
 {
     return (struct kv_item){.prefix = ~hash, .hash = hash, .offset_bytes = offset_bytes};
@@ -82,8 +75,8 @@ START_TEST(test_memtable_finds_what_is_linked)
 {
     struct kv_memtable memtable;
 
-    must(kv_memtable_init(&memtable, 1000));
-    must(kv_memtable_reserve(&memtable));
+    ck_kv_fast(kv_memtable_init(&memtable, 1000));
+    ck_kv_fast(kv_memtable_reserve(&memtable));
     for (uint32_t i = 0; i < 1000; i++)
         kv_memtable_append(&memtable, item_of(hash_of((enum hashes)_i, i), i * 10));
     ck_assert_uint_eq(find(&memtable, hash_of((enum hashes)_i, 1)), 0); /* not linked yet */
@@ -103,8 +96,8 @@ START_TEST(test_memtable_splices)
     uint64_t random = 1;
     uint32_t count = 0;
 
-    must(kv_memtable_init(&memtable, 2000));
-    must(kv_memtable_reserve(&memtable));
+    ck_kv_fast(kv_memtable_init(&memtable, 2000));
+    ck_kv_fast(kv_memtable_reserve(&memtable));
     while (count < 2000) {
         struct kv_item items[64];
         uint32_t more = (uint32_t)(fixture_random(&random) % 64);
@@ -128,13 +121,13 @@ START_TEST(test_memtable_empty)
 {
     struct kv_memtable memtable;
 
-    must(kv_memtable_init(&memtable, KV_LOG_RECORD_LIMIT));
+    ck_kv_fast(kv_memtable_init(&memtable, KV_LOG_RECORD_LIMIT));
     ck_assert_uint_eq(memtable.capacity, KV_LOG_RECORD_LIMIT);
     ck_assert_uint_eq(kv_memtable_count(&memtable), 0);
     ck_assert_uint_eq(kv_memtable_find(&memtable, 0), 0);
     ck_assert_uint_eq(kv_memtable_memory_bytes(&memtable), 0);
-    must(kv_memtable_reserve(&memtable));
-    must(kv_memtable_reserve(&memtable));
+    ck_kv_fast(kv_memtable_reserve(&memtable));
+    ck_kv_fast(kv_memtable_reserve(&memtable));
     ck_assert_uint_eq(kv_memtable_find(&memtable, 0), 0);
     ck_assert_uint_eq(kv_memtable_memory_bytes(&memtable), 2 * 8 * KV_LOG_RECORD_LIMIT);
     kv_memtable_release(&memtable);
@@ -147,8 +140,8 @@ START_TEST(test_memtable_full)
 {
     struct kv_memtable memtable;
 
-    must(kv_memtable_init(&memtable, 1 << 16));
-    must(kv_memtable_reserve(&memtable));
+    ck_kv_fast(kv_memtable_init(&memtable, 1 << 16));
+    ck_kv_fast(kv_memtable_reserve(&memtable));
     for (uint32_t i = 0; i < memtable.capacity; i++)
         kv_memtable_append(&memtable, item_of(hash_of(SPREAD, i), i));
     kv_memtable_link(&memtable);
@@ -169,8 +162,8 @@ START_TEST(test_memtable_truncate_to_every_count)
     for (uint32_t count = 0; count <= 100; count++) {
         struct kv_memtable memtable;
 
-        must(kv_memtable_init(&memtable, 100));
-        must(kv_memtable_reserve(&memtable));
+        ck_kv_fast(kv_memtable_init(&memtable, 100));
+        ck_kv_fast(kv_memtable_reserve(&memtable));
         for (uint32_t i = 0; i < 100; i++) {
             if (i == 80)
                 kv_memtable_link(&memtable); /* the rest is not linked when it is taken back */
@@ -199,8 +192,8 @@ START_TEST(test_memtable_truncation_does_not_fill_the_table)
     struct kv_memtable memtable;
     uint64_t next = 0;
 
-    must(kv_memtable_init(&memtable, 16));
-    must(kv_memtable_reserve(&memtable));
+    ck_kv_fast(kv_memtable_init(&memtable, 16));
+    ck_kv_fast(kv_memtable_reserve(&memtable));
     for (uint32_t i = 0; i < 10; i++)
         kv_memtable_append(&memtable, item_of(hash_of(SPREAD, next++), i));
     for (int turn = 0; turn < 50000; turn++) {
@@ -225,7 +218,7 @@ START_TEST(test_memtable_random_operations)
     struct kv_memtable memtable;
     uint64_t random = (uint64_t)_i + 1;
 
-    must(kv_memtable_init(&memtable, 1));
+    ck_kv_fast(kv_memtable_init(&memtable, 1));
     for (int turn = 0; turn < 20000; turn++) {
         uint32_t count = kv_memtable_count(&memtable);
         uint64_t draw = fixture_random(&random) % 100;
@@ -233,20 +226,20 @@ START_TEST(test_memtable_random_operations)
 
         if (draw < 60) {
             if (count == memtable.capacity)
-                must(kv_memtable_grow(&memtable, count + 1));
+                ck_kv_fast(kv_memtable_grow(&memtable, count + 1));
             kv_memtable_append(&memtable, item_of(hash, count));
         } else if (draw < 65) {
             uint64_t back = fixture_random(&random) % 60;
 
             kv_memtable_truncate(&memtable, back < count ? count - (uint32_t)back : 0);
         } else {
-            must(kv_memtable_reserve(&memtable));
+            ck_kv_fast(kv_memtable_reserve(&memtable));
             kv_memtable_link(&memtable);
             if (find(&memtable, hash) != find_slowly(&memtable, hash, count))
                 ck_abort_msg("turn %d", turn);
         }
     }
-    must(kv_memtable_reserve(&memtable));
+    ck_kv_fast(kv_memtable_reserve(&memtable));
     kv_memtable_link(&memtable);
     check_all(&memtable);
     kv_memtable_release(&memtable);
@@ -258,20 +251,20 @@ START_TEST(test_memtable_grow_keeps_what_is_there)
     for (int linked = 0; linked < 2; linked++) {
         struct kv_memtable memtable;
 
-        must(kv_memtable_init(&memtable, 20));
+        ck_kv_fast(kv_memtable_init(&memtable, 20));
         if (linked)
-            must(kv_memtable_reserve(&memtable));
+            ck_kv_fast(kv_memtable_reserve(&memtable));
         for (uint32_t i = 0; i < 32; i++)
             kv_memtable_append(&memtable, item_of(hash_of(SPREAD, i % 20), i));
         if (linked)
             kv_memtable_link(&memtable);
-        must(kv_memtable_grow(&memtable, 32)); /* is enough already */
+        ck_kv_fast(kv_memtable_grow(&memtable, 32)); /* is enough already */
         ck_assert_uint_eq(memtable.capacity, 32);
-        must(kv_memtable_grow(&memtable, 1000));
+        ck_kv_fast(kv_memtable_grow(&memtable, 1000));
         ck_assert_uint_eq(memtable.capacity, 1024);
         for (uint32_t i = 32; i < 1024; i++)
             kv_memtable_append(&memtable, item_of(hash_of(SPREAD, i), i));
-        must(kv_memtable_reserve(&memtable));
+        ck_kv_fast(kv_memtable_reserve(&memtable));
         kv_memtable_link(&memtable);
         check_all(&memtable);
         kv_memtable_release(&memtable);
@@ -329,8 +322,8 @@ START_TEST(test_memtable_readers_see_whole_items)
     pthread_t threads[2];
     uint32_t count = 0;
 
-    must(kv_memtable_init(&shared, SHARED_COUNT));
-    must(kv_memtable_reserve(&shared));
+    ck_kv_fast(kv_memtable_init(&shared, SHARED_COUNT));
+    ck_kv_fast(kv_memtable_reserve(&shared));
     atomic_store(&writing, true);
     for (uintptr_t i = 0; i < 2; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, read_while_writing, (void *)(i + 1)), 0);

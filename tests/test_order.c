@@ -20,13 +20,6 @@ struct keys {
     uint32_t count, capacity;
 };
 
-/* As ck_kv, for loops: that one leaves a mark for every call. */
-static void must(enum kv_status st)
-{
-    if (st != KV_OK)
-        ck_abort_msg("%s", kv_message());
-}
-
 static struct kv_slice key_at(const void *context, uint32_t offset_bytes)
 {
     const struct keys *keys = context;
@@ -52,7 +45,7 @@ static void keys_add(struct keys *keys, struct kv_slice key)
     keys->items[keys->count] =
         (struct kv_item){.prefix = kv_slice_prefix(key), .offset_bytes = keys->count};
     keys->count++;
-    must(kv_buffer_append(&keys->bytes, key));
+    ck_kv_fast(kv_buffer_append(&keys->bytes, key));
 }
 
 static void keys_release(struct keys *keys)
@@ -114,7 +107,7 @@ static void make_key(enum shape shape, uint64_t *random, struct kv_buffer *out)
     case RANDOM_BYTES:
     case SHAPE_COUNT: break;
     }
-    must(kv_buffer_set(out, kv_slice_of(bytes, size)));
+    ck_kv_fast(kv_buffer_set(out, kv_slice_of(bytes, size)));
 }
 
 static struct keys make_keys(enum shape shape, uint32_t count, uint64_t seed)

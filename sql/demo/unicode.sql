@@ -3,7 +3,7 @@
 CREATE VIRTUAL TABLE chars USING kv(
     code TEXT, name TEXT, category TEXT, combining INTEGER, bidi TEXT, decomposition TEXT,
     decimal INTEGER, digit INTEGER, numeric TEXT, mirrored TEXT, old_name TEXT, comment TEXT,
-    upper TEXT, lower TEXT, title TEXT, segment_bytes=1MB, synchronous=normal, auto_compact=off);
+    upper TEXT, lower TEXT, title TEXT, segment_bytes='1MB', synchronous=normal, auto_compact=off);
 .mode list
 .separator ";"
 .import /usr/share/unicode/UnicodeData.txt chars
