@@ -128,14 +128,19 @@ static bool is_leftover(const struct kv_engine *engine, enum kv_name_kind kind, 
     switch (kind) {
     case KV_NAME_IS_SEGMENT: return !listed(engine, number);
     case KV_NAME_IS_INDEX: return kv_manifest_find_run(&engine->manifest, number) == SIZE_MAX;
-    case KV_NAME_IS_TEMPORARY: return true;
     default: return false;
     }
 }
 
-enum kv_status kv_cleanup(struct kv_engine *engine)
+static bool is_leftover_alone(const struct kv_engine *engine, enum kv_name_kind kind,
+                              uint64_t number)
 {
-    struct found found = {.engine = engine, .wanted = is_leftover};
+    return kind == KV_NAME_IS_TEMPORARY || is_leftover(engine, kind, number);
+}
+
+enum kv_status kv_cleanup(struct kv_engine *engine, bool alone)
+{
+    struct found found = {.engine = engine, .wanted = alone ? is_leftover_alone : is_leftover};
     enum kv_status st = kv_io_dir_list(engine->place.dir, find, &found);
 
     for (size_t i = 0; i < found.count && st == KV_OK; i++)

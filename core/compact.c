@@ -10,7 +10,6 @@
 enum {
     CHECK_EVERY_COUNT = 256, /* entries between questions for interruption */
     CHECK_EVERY_BYTES = 1024 * 1024,
-    SAMPLE_EVERY_COUNT = 61,       /* entries between samples of what newer runs supersede */
     OUTPUT_RECORD_MAX = 1 << 21,   /* bounds the memory that an index takes to build */
     SPARE_BYTES = 8 * 1024 * 1024, /* left free on the device by a merge */
 };
@@ -33,16 +32,31 @@ struct rewrite {
     struct kv_segment_writer_summary summary;
     uint64_t base_seq;
 
-    struct kv_segment_writer *writer;         /* the output being written */
-    struct kv_buffer low;                     /* last key of the output before */
-    struct kv_buffer last;                    /* last key written */
-    uint64_t sampled_bytes, superseded_bytes; /* of the output being written */
+    struct kv_segment_writer *writer; /* the output being written */
+    struct kv_buffer low;             /* last key of the output before */
+    struct kv_buffer last;            /* last key written */
 
     struct kv_segment_info *outputs;
     size_t output_count;
+    bool handed_over; /* the outputs' infos belong to a manifest */
+    bool doubt;       /* a manifest that names the outputs was put in place, perhaps not for good */
     uint64_t written_bytes;
     uint64_t unchecked_count, unchecked_bytes;
 };
+
+/* A version and its manifest, and so the range, are of one moment: seals put runs before it. */
+static enum kv_status rewrite_init(struct rewrite *rewrite, struct kv_engine *engine,
+                                   const struct kv_settings *settings)
+{
+    enum kv_status st;
+
+    *rewrite = (struct rewrite){.engine = engine, .settings = settings};
+    pthread_mutex_lock(&engine->mutex);
+    rewrite->version = kv_version_ref(engine->version);
+    st = kv_manifest_copy(&rewrite->manifest, &engine->manifest);
+    pthread_mutex_unlock(&engine->mutex);
+    return st;
+}
 
 static void rewrite_release(struct rewrite *rewrite, bool remove_outputs)
 {
@@ -50,7 +64,8 @@ static void rewrite_release(struct rewrite *rewrite, bool remove_outputs)
     for (size_t i = 0; i < rewrite->output_count; i++) {
         if (remove_outputs)
             kv_place_remove_segment(&rewrite->engine->place, rewrite->outputs[i].number);
-        kv_segment_info_release(&rewrite->outputs[i]);
+        if (!rewrite->handed_over)
+            kv_segment_info_release(&rewrite->outputs[i]);
     }
     free(rewrite->outputs);
     kv_buffer_release(&rewrite->low);
@@ -119,27 +134,42 @@ static enum kv_status check_interrupted(struct rewrite *rewrite, const struct kv
     return KV_OK;
 }
 
-/* Now and then: would a newer run's version of this key win over this one? */
-static void sample(struct rewrite *rewrite, const struct kv_entry *entry, uint64_t index)
+/* Has a newer run a record of this key? It was read, verified and compared in full: only that counts. */
+static enum kv_status is_superseded(struct rewrite *rewrite, const struct kv_entry *entry,
+                                    uint64_t hash, bool *out)
 {
-    uint64_t hash;
+    struct kv_entry newer;
+    enum kv_status st =
+        kv_version_get_in_runs(rewrite->version, 0, rewrite->first, hash, entry->key, &newer, NULL);
 
-    if (rewrite->first == 0 || index % SAMPLE_EVERY_COUNT != 0)
-        return;
-    hash = kv_hash(entry->key, rewrite->engine->place.hash_seed);
-    rewrite->sampled_bytes += entry->size_bytes;
-    if (kv_version_may_contain(rewrite->version, 0, rewrite->first, hash, entry->key))
-        rewrite->superseded_bytes += entry->size_bytes;
+    *out = st == KV_OK;
+    return st == KV_DONE ? KV_OK : st;
 }
 
-/* A tombstone with nothing under it that it could hide. */
-static bool is_needless(struct rewrite *rewrite, const struct kv_entry *entry)
+/* Is a tombstone needless, because nothing is under it that it could hide? */
+static bool hides_nothing(struct rewrite *rewrite, const struct kv_entry *entry, uint64_t hash)
 {
     size_t older = rewrite->first + rewrite->count;
 
-    return entry->deleted && !kv_version_may_contain(
-                                 rewrite->version, older, rewrite->version->run_count - older,
-                                 kv_hash(entry->key, rewrite->engine->place.hash_seed), entry->key);
+    return !kv_version_may_contain(rewrite->version, older, rewrite->version->run_count - older,
+                                   hash, entry->key);
+}
+
+/* May an entry, the newest of its key in the range, be left out? */
+static enum kv_status is_needless(struct rewrite *rewrite, const struct kv_entry *entry, bool *out)
+{
+    uint64_t hash;
+    enum kv_status st = KV_OK;
+
+    *out = false;
+    if (rewrite->first == 0 && !entry->deleted)
+        return KV_OK;
+    hash = kv_hash(entry->key, rewrite->engine->place.hash_seed);
+    if (rewrite->first > 0)
+        st = is_superseded(rewrite, entry, hash, out);
+    if (st == KV_OK && !*out && entry->deleted)
+        *out = hides_nothing(rewrite, entry, hash);
+    return st;
 }
 
 /* Finish the output being written, if there is one. */
@@ -159,10 +189,6 @@ static enum kv_status finish_output(struct rewrite *rewrite, bool last_of_run)
     st = kv_segment_writer_finish(rewrite->writer, &rewrite->summary, &info);
     if (st != KV_OK)
         return st;
-    if (rewrite->sampled_bytes > 0)
-        info.dead_bytes = (uint64_t)((double)info.entry_bytes * (double)rewrite->superseded_bytes /
-                                     (double)rewrite->sampled_bytes);
-    rewrite->sampled_bytes = rewrite->superseded_bytes = 0;
     rewrite->written_bytes += info.end_bytes;
     outputs[rewrite->output_count++] = info;
     kv_segment_writer_close(rewrite->writer);
@@ -238,17 +264,17 @@ static enum kv_status copy_live(struct rewrite *rewrite)
 {
     struct kv_iter *merged;
     struct kv_entry entry;
-    uint64_t index = 0;
+    bool needless;
     enum kv_status st = open_inputs(rewrite, &merged);
 
     if (st == KV_OK)
         st = kv_iter_seek(merged, NULL, KV_FORWARD);
     while (st == KV_OK && (st = kv_iter_next(merged, &entry)) == KV_OK) {
         st = check_interrupted(rewrite, &entry);
-        if (st != KV_OK || is_needless(rewrite, &entry))
-            continue;
-        sample(rewrite, &entry, index++);
-        st = write_entry(rewrite, &entry);
+        if (st == KV_OK)
+            st = is_needless(rewrite, &entry, &needless);
+        if (st == KV_OK && !needless)
+            st = write_entry(rewrite, &entry);
     }
     kv_iter_free(merged);
     return st == KV_DONE ? finish_output(rewrite, true) : st;
@@ -286,12 +312,12 @@ static enum kv_status publish(struct rewrite *rewrite, const struct kv_choice *c
                                       rewrite->outputs, rewrite->output_count);
     if (st == KV_OK) {
         if (choice->action != KV_ACTION_JOIN) {
-            rewrite->output_count = 0; /* the manifest has taken the infos over */
+            rewrite->handed_over = true;
             next.compaction_count++;
             next.merge_bytes_written += rewrite->written_bytes;
         }
         version = kv_engine_version(engine);
-        st = kv_engine_install(engine, &next, version->log);
+        st = kv_engine_install(engine, &next, version->log, &rewrite->doubt);
     }
     kv_version_unref(version);
     kv_manifest_release(&next);
@@ -317,60 +343,53 @@ static void note_merging(struct kv_engine *engine, const struct rewrite *rewrite
     pthread_mutex_unlock(&engine->mutex);
 }
 
-enum kv_status kv_compact_apply(struct kv_engine *engine, const struct kv_settings *settings,
-                                const struct kv_choice *choice)
+/* Carry out one choice, made from the rewrite's manifest; releases the rewrite. */
+static enum kv_status carry_out(struct rewrite *rewrite, const struct kv_choice *choice)
 {
-    struct rewrite rewrite = {.engine = engine,
-                              .settings = settings,
-                              .first = choice->first_run,
-                              .count = choice->run_count};
-    enum kv_status st;
+    struct kv_engine *engine = rewrite->engine;
+    bool writes = choice->action != KV_ACTION_JOIN;
+    enum kv_status st = KV_OK;
 
-    pthread_mutex_lock(&engine->mutex);
-    rewrite.version = kv_version_ref(engine->version);
-    st = kv_manifest_copy(&rewrite.manifest, &engine->manifest);
-    pthread_mutex_unlock(&engine->mutex);
-    if (st == KV_OK && choice->action != KV_ACTION_JOIN) {
-        note_merging(engine, &rewrite);
-        st = summarise(&rewrite);
+    rewrite->first = choice->first_run;
+    rewrite->count = choice->run_count;
+    if (writes) {
+        note_merging(engine, rewrite);
+        st = summarise(rewrite);
         if (st == KV_OK)
-            st = copy_live(&rewrite);
+            st = copy_live(rewrite);
     }
     if (st == KV_OK)
-        st = publish(&rewrite, choice);
+        st = publish(rewrite, choice);
     note_merging(engine, NULL);
-    if (st == KV_OK && choice->action != KV_ACTION_JOIN) {
+    if (st == KV_OK && writes) {
         atomic_fetch_add_explicit(&engine->counters.compactions, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&engine->counters.merge_bytes, rewrite.written_bytes,
+        atomic_fetch_add_explicit(&engine->counters.merge_bytes, rewrite->written_bytes,
                                   memory_order_relaxed);
     }
-    rewrite_release(&rewrite, st != KV_OK);
+    /* Outputs stay if a manifest that names them may come back after a crash. */
+    rewrite_release(rewrite, st != KV_OK && !rewrite->doubt);
     return st;
-}
-
-static struct kv_choice choose(struct kv_engine *engine, const struct kv_settings *settings)
-{
-    struct kv_policy policy = kv_compact_policy(settings);
-    struct kv_choice choice;
-
-    pthread_mutex_lock(&engine->mutex);
-    choice = kv_policy_choose(&engine->manifest, &policy);
-    pthread_mutex_unlock(&engine->mutex);
-    return choice;
 }
 
 enum kv_status kv_compact_by_policy(struct kv_engine *engine, const struct kv_settings *settings)
 {
-    enum kv_status st = KV_OK;
+    struct kv_policy policy = kv_compact_policy(settings);
+    struct rewrite rewrite;
 
-    while (st == KV_OK) {
-        struct kv_choice choice = choose(engine, settings);
+    for (;;) {
+        enum kv_status st = rewrite_init(&rewrite, engine, settings);
+        struct kv_choice choice = {.action = KV_ACTION_NONE};
 
-        if (choice.action == KV_ACTION_NONE)
-            return KV_OK;
-        st = kv_compact_apply(engine, settings, &choice);
+        if (st == KV_OK)
+            choice = kv_policy_choose(&rewrite.manifest, &policy);
+        if (choice.action == KV_ACTION_NONE) {
+            rewrite_release(&rewrite, false);
+            return st;
+        }
+        st = carry_out(&rewrite, &choice);
+        if (st != KV_OK)
+            return st;
     }
-    return st;
 }
 
 /* Is there anything that a rewrite of everything would drop or join? */
@@ -378,6 +397,8 @@ static bool worth_compacting(const struct kv_manifest *manifest)
 {
     if (manifest->run_count != 1)
         return manifest->run_count > 1;
+    if (manifest->runs[0].has_low)
+        return true;
     for (size_t i = 0; i < manifest->runs[0].segment_count; i++) {
         const struct kv_segment_info *info = &manifest->runs[0].segments[i];
 
@@ -391,17 +412,16 @@ static bool worth_compacting(const struct kv_manifest *manifest)
 enum kv_status kv_compact_all(struct kv_engine *engine, const struct kv_settings *settings)
 {
     struct kv_choice choice = {.action = KV_ACTION_REWRITE};
-    bool worth;
+    struct rewrite rewrite;
+    enum kv_status st = rewrite_init(&rewrite, engine, settings);
 
-    pthread_mutex_lock(&engine->mutex);
-    worth = worth_compacting(&engine->manifest);
-    choice.run_count = engine->manifest.run_count;
-    if (choice.run_count > 0)
-        choice.tier = engine->manifest.runs[choice.run_count - 1].tier;
-    pthread_mutex_unlock(&engine->mutex);
-    if (!worth)
-        return KV_OK;
+    if (st != KV_OK || !worth_compacting(&rewrite.manifest)) {
+        rewrite_release(&rewrite, false);
+        return st;
+    }
+    choice.run_count = rewrite.manifest.run_count;
+    choice.tier = rewrite.manifest.runs[choice.run_count - 1].tier;
     if (choice.run_count > 1 && choice.tier + 1 < settings->tiers)
         choice.tier++;
-    return kv_compact_apply(engine, settings, &choice);
+    return carry_out(&rewrite, &choice);
 }

@@ -2,9 +2,12 @@
  * Compaction: rewriting a contiguous range of runs into one run.
  *
  * Why a version may be dropped: within the range, the newest run that has a
- * key decides; older versions of it in the range are superseded. Runs outside
- * the range keep what they have, and stay newer or older than the output,
- * because the range is contiguous and the output takes its place.
+ * key decides; older versions of it in the range are superseded. So is the
+ * newest, if a run before the range has a record of the key, be it a tombstone:
+ * only merges drop records of runs, there is one merge at a time, and a later
+ * one drops a record only for a newer one, or a tombstone over nothing. Runs
+ * outside the range keep what they have, and stay newer or older than the
+ * output, because the range is contiguous and the output takes its place.
  *
  * Why a tombstone may be dropped (P7): it hides versions of its key in older
  * runs. The versions in the range go with it. Below the range, every run's
@@ -25,11 +28,7 @@
 
 struct kv_policy kv_compact_policy(const struct kv_settings *settings);
 
-/* Carry out one choice. COMPACTOR is held. KV_INTERRUPTED leaves the runs as they were. */
-enum kv_status kv_compact_apply(struct kv_engine *engine, const struct kv_settings *settings,
-                                const struct kv_choice *choice) KV_WARN_UNUSED;
-
-/* Carry out what the policy says until it has nothing more to say. COMPACTOR is held. */
+/* Carry out what the policy says until it has nothing more to say. COMPACTOR is held. KV_INTERRUPTED leaves the runs as they were. */
 enum kv_status kv_compact_by_policy(struct kv_engine *engine,
                                     const struct kv_settings *settings) KV_WARN_UNUSED;
 

@@ -514,22 +514,22 @@ enum kv_status kv_engine_take_manifest(struct kv_engine *engine)
 }
 
 enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *next,
-                                 struct kv_log *log)
+                                 struct kv_log *log, bool *renamed)
 {
     struct kv_version *version = NULL;
     struct kv_manifest old;
-    bool renamed = false;
     enum kv_status st;
 
+    *renamed = false;
     next->generation = engine->manifest.generation + 1;
     if (next->next_number < atomic_load(&engine->next_number))
         next->next_number = atomic_load(&engine->next_number);
     st = kv_version_open(&engine->place, next, log, engine->version, &version);
     if (st == KV_OK)
         st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode, next,
-                                 &renamed);
+                                 renamed);
     if (st != KV_OK) {
-        if (renamed) /* a crash may bring either back: both sets of files must stay as they are */
+        if (*renamed) /* a crash may bring either back: both sets of files must stay as they are */
             atomic_store(&engine->page->refuse_writes, 1);
         kv_version_unref(version);
         return st;

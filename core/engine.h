@@ -139,10 +139,11 @@ enum kv_status kv_engine_follow(struct kv_engine *engine) KV_WARN_UNUSED;
  * `log` active; MANIFEST is held. The generation is filled in. On success
  * `*next` has been taken over, and files that are no longer named have been
  * unlinked. On failure all is as before, except that after a failure behind the
- * rename, which a crash could still undo, the store refuses writes.
+ * rename (`*renamed`), which a crash could still undo, files of both manifests
+ * must stay, and the store refuses writes until that has been resolved.
  */
 enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *next,
-                                 struct kv_log *log) KV_WARN_UNUSED;
+                                 struct kv_log *log, bool *renamed) KV_WARN_UNUSED;
 
 /* ---- Syncing */
 

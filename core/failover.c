@@ -159,6 +159,7 @@ enum kv_status kv_failover(struct kv_engine *engine, struct kv_log *from,
     struct kv_log_tail durable = scan->durable;
     struct kv_manifest next = {0};
     struct kv_log *to = NULL;
+    bool renamed;
     enum kv_status st;
 
     if (durable.end_bytes < KV_FAILOVER_SEAL_MIN_BYTES)
@@ -171,7 +172,7 @@ enum kv_status kv_failover(struct kv_engine *engine, struct kv_log *from,
     if (st == KV_OK) {
         st = failover_manifest(engine, from, &durable, to, &next);
         if (st == KV_OK)
-            st = kv_engine_install(engine, &next, to);
+            st = kv_engine_install(engine, &next, to, &renamed);
         kv_engine_drop_manifest(engine);
     }
     if (st == KV_OK)

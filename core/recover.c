@@ -137,7 +137,7 @@ enum kv_status kv_recover(struct kv_engine *engine)
     if (st == KV_OK)
         st = scan.clean ? confirm_manifest(engine) : kv_failover(engine, log, &scan);
     if (st == KV_OK)
-        st = kv_cleanup(engine);
+        st = kv_cleanup(engine, true);
     if (st == KV_OK)
         finish_reset(engine);
     kv_log_unref(log);

@@ -1,10 +1,12 @@
 /* Sealing a log: see seal.h for the order of things. */
 #include "seal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "estimate.h"
 #include "index.h"
+#include "names.h"
 
 /* The log's items in key order, and which of them are the newest of their key. */
 struct sorted {
@@ -130,15 +132,19 @@ enum kv_status kv_seal_new_log(struct kv_engine *engine, struct kv_header *heade
 }
 
 /* The manifest that lists `info` as the newest run and `log` as the active log. MANIFEST is held. */
-static enum kv_status install(struct kv_engine *engine, struct kv_version *version,
-                              struct kv_segment_info *info, struct kv_log *log)
+static enum kv_status install(struct kv_engine *engine, struct kv_segment_info *info,
+                              struct kv_log *log)
 {
+    struct kv_version *version;
     struct kv_manifest next;
+    bool renamed;
     enum kv_status st = kv_manifest_copy(&next, &engine->manifest);
 
     if (st != KV_OK)
         return st;
+    version = kv_engine_version(engine); /* with the runs of this manifest: merges go on */
     kv_estimate_superseded(version, &next, info);
+    kv_version_unref(version);
     next.log_bytes_written += info->end_bytes;
     next.last_seq = log->header.base_seq;
     next.active.number = log->header.number;
@@ -148,9 +154,31 @@ static enum kv_status install(struct kv_engine *engine, struct kv_version *versi
     next.active.previous_digest = log->header.log.previous_digest;
     st = kv_manifest_add_run(&next, 0, info);
     if (st == KV_OK)
-        st = kv_engine_install(engine, &next, log);
+        st = kv_engine_install(engine, &next, log, &renamed);
     kv_manifest_release(&next);
     return st;
+}
+
+/*
+ * Nothing came of it: remove the new log (NULL: none yet) and the index of the
+ * old one, lest each attempt leave files behind. They stay if a manifest that
+ * names them may survive a crash. The failure being reported keeps its message.
+ */
+static enum kv_status discard(struct kv_engine *engine, const struct kv_log *log,
+                              const struct kv_log *next, enum kv_status st)
+{
+    char name[KV_NAME_BYTES], message[512];
+
+    if (atomic_load(&engine->page->refuse_writes))
+        return st;
+    snprintf(message, sizeof(message), "%s", kv_message());
+    kv_name_index(name, log->header.number);
+    (void)!kv_io_unlink(engine->place.dir, name);
+    if (next) {
+        kv_name_segment(name, next->header.number);
+        (void)!kv_io_unlink(engine->place.dir, name);
+    }
+    return kv_fail(st, "%s", message);
 }
 
 enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail)
@@ -178,7 +206,7 @@ enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail)
         st = kv_engine_take_manifest(engine);
     if (st != KV_OK)
         goto out;
-    st = install(engine, version, &info, next);
+    st = install(engine, &info, next);
     kv_engine_drop_manifest(engine);
     if (st != KV_OK)
         goto out;
@@ -186,6 +214,8 @@ enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail)
     if (!keep_tail)
         kv_log_trim(log);
 out:
+    if (st != KV_OK)
+        st = discard(engine, log, next, st);
     kv_segment_info_release(&info);
     kv_log_unref(next);
     kv_version_unref(version);

@@ -1,6 +1,7 @@
 /* Becoming the writer, and resolving doubt: see writer.h. */
 #include "writer.h"
 
+#include "cleanup.h"
 #include "failover.h"
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -21,6 +22,28 @@ static bool sync_died(struct kv_engine *engine)
     }
     pthread_mutex_unlock(&engine->sync_mutex);
     return died;
+}
+
+/*
+ * Doubt leaves files behind that no manifest names. Removing them can wait for
+ * the next opening, so whatever stands in the way is no failure.
+ */
+static void clean_up(struct kv_engine *engine)
+{
+    struct kv_version *version = kv_engine_version(engine);
+    enum kv_status st = kv_engine_take_compactor(engine, 0);
+
+    if (st == KV_OK) {
+        st = kv_engine_take_manifest(engine);
+        if (st == KV_OK) {
+            st = kv_cleanup_check_unlisted(engine, &version->log->tail);
+            if (st == KV_OK)
+                st = kv_cleanup(engine, false);
+            kv_engine_drop_manifest(engine);
+        }
+        kv_engine_drop_compactor(engine);
+    }
+    kv_version_unref(version);
 }
 
 enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
@@ -52,6 +75,8 @@ enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
     if (st == KV_OK)
         st = kv_failover(engine, log, &scan);
     kv_log_unref(log);
+    if (st == KV_OK)
+        clean_up(engine);
     return st;
 }
 

@@ -201,6 +201,9 @@ enum kv_bound kv_bound_equal(sqlite3_value *value, enum kv_affinity affinity,
 
     if (sqlite3_value_type(value) == SQLITE_NULL)
         return KV_BOUND_NOTHING;
+    /* A column of reals is compared with integers exactly: they must not be rounded. */
+    if (affinity == KV_AFFINITY_REAL)
+        affinity = KV_AFFINITY_NUMERIC;
     if (kv_cell_read(value, affinity, &cell) != SQLITE_OK)
         return KV_BOUND_NOMEM;
     return bound_of(&cell, out);

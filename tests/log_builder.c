@@ -217,3 +217,63 @@ void scanned_release(struct scanned *result)
 {
     kv_log_unref(result->log);
 }
+
+/* ---- Logs made by the engine */
+
+struct kv_log *live_log_new(struct fixture *fixture, uint64_t number, uint64_t base_seq)
+{
+    struct kv_header header = {.number = number,
+                               .salt = number * 77,
+                               .base_seq = base_seq,
+                               .log = {.base_lsn = number << 20, .previous_digest = number}};
+    struct kv_log *log;
+
+    memcpy(header.uuid, fixture->place.uuid, KV_UUID_BYTES);
+    ck_kv_fast(kv_log_create(&fixture->place, &header, false, &log));
+    return log;
+}
+
+struct kv_write_set *live_log_begin(struct kv_log *log)
+{
+    struct kv_write_set *set;
+
+    ck_kv_fast(kv_write_set_new(log, log->tail.seq + 1, &set));
+    return set;
+}
+
+static void live_log_write(struct kv_write_set *set, enum kv_kind kind, struct kv_slice key,
+                           struct kv_slice row)
+{
+    uint64_t hash = kv_hash(key, set->log->place->hash_seed);
+
+    ck_kv_fast(kv_write_set_add(set, kind, hash, key, row));
+}
+
+void live_log_put(struct kv_write_set *set, struct kv_slice key, struct kv_slice row)
+{
+    live_log_write(set, KV_PUT, key, row);
+}
+
+void live_log_delete(struct kv_write_set *set, struct kv_slice key)
+{
+    live_log_write(set, KV_DELETE, key, (struct kv_slice){0});
+}
+
+void live_log_commit(struct kv_write_set *set, uint64_t time_ms)
+{
+    struct kv_commit commit = {.time_ms = time_ms, .nonce = set->seq * 3};
+
+    commit.durable_lsn = kv_log_lsn(set->log, KV_HEADER_BYTES);
+    ck_kv_fast(kv_write_set_commit(set, &commit));
+    kv_write_set_publish(set, &commit);
+    kv_write_set_unref(set);
+}
+
+struct kv_log *live_log_reopen(const struct kv_log *log, struct kv_log_scan *scan)
+{
+    struct kv_log *again;
+
+    ck_kv_fast(kv_log_open(log->place, log->header.number, log->header.salt, &again));
+    ck_kv_fast(kv_log_scan(again, log->header.log.base_lsn, 0, scan));
+    return again;
+}

@@ -1,12 +1,13 @@
 /*
  * Logs made byte by byte, as they should be or not, and scanned: for the tests
- * of what counts in a log.
+ * of what counts in a log. And logs made as the engine does.
  */
 #ifndef KV_TESTS_LOG_BUILDER_H
 #define KV_TESTS_LOG_BUILDER_H
 
 #include "log_scan.h"
 #include "segment_fixture.h"
+#include "write_set.h"
 
 enum {
     BUILT_NUMBER = 7,
@@ -81,5 +82,23 @@ void scanned_check_durable(const struct scanned *result, const struct kv_log_tai
 
 /* It failed so, and said where: the file, and this offset. */
 void scanned_check_failed(const struct scanned *result, enum kv_status st, uint32_t offset_bytes);
+
+/* ---- Logs made by the engine */
+
+/* Create a log; its LSNs start at 1 MiB times its number. */
+struct kv_log *live_log_new(struct fixture *fixture, uint64_t number, uint64_t base_seq);
+
+/* Start the next transaction of a log. */
+struct kv_write_set *live_log_begin(struct kv_log *log);
+
+/* Add a write to it; hashes are the store's. */
+void live_log_put(struct kv_write_set *set, struct kv_slice key, struct kv_slice row);
+void live_log_delete(struct kv_write_set *set, struct kv_slice key);
+
+/* Commit, publish and free it. */
+void live_log_commit(struct kv_write_set *set, uint64_t time_ms);
+
+/* Open a log once more, as after a crash, and scan it into `*scan`. */
+struct kv_log *live_log_reopen(const struct kv_log *log, struct kv_log_scan *scan);
 
 #endif
