@@ -99,8 +99,8 @@ static enum kv_status check_one(struct kv_engine *engine, const char *name,
         return KV_OK;
     st = kv_log_open(&engine->place, header.number, header.salt, &log);
     if (st != KV_OK)
-        return st == KV_CORRUPT ? KV_OK : st;
-    st = kv_log_scan(log, header.log.base_lsn, &scan);
+        return st == KV_CORRUPT || st == KV_NOTFOUND ? KV_OK : st;
+    st = kv_log_scan(log, header.log.base_lsn, 0, &scan);
     if (st == KV_OK && log->tail.seq > header.log.copied_seq && log->tail.seq > tail->seq)
         st = kv_fail(KV_CORRUPT,
                      "%s: %s holds transactions after the last one of the active log, but MANIFEST "
@@ -128,14 +128,19 @@ static bool is_leftover(const struct kv_engine *engine, enum kv_name_kind kind, 
     switch (kind) {
     case KV_NAME_IS_SEGMENT: return !listed(engine, number);
     case KV_NAME_IS_INDEX: return kv_manifest_find_run(&engine->manifest, number) == SIZE_MAX;
-    case KV_NAME_IS_TEMPORARY: return true;
     default: return false;
     }
 }
 
-enum kv_status kv_cleanup(struct kv_engine *engine)
+static bool is_leftover_alone(const struct kv_engine *engine, enum kv_name_kind kind,
+                              uint64_t number)
 {
-    struct found found = {.engine = engine, .wanted = is_leftover};
+    return kind == KV_NAME_IS_TEMPORARY || is_leftover(engine, kind, number);
+}
+
+enum kv_status kv_cleanup(struct kv_engine *engine, bool alone)
+{
+    struct found found = {.engine = engine, .wanted = alone ? is_leftover_alone : is_leftover};
     enum kv_status st = kv_io_dir_list(engine->place.dir, find, &found);
 
     for (size_t i = 0; i < found.count && st == KV_OK; i++)

@@ -20,9 +20,10 @@ enum kv_status kv_cleanup_check_unlisted(struct kv_engine *engine,
                                          const struct kv_log_tail *tail) KV_WARN_UNUSED;
 
 /*
- * Remove unlisted segments, their indexes, indexes without a segment and
- * temporary files. Alone with the store; the manifest is durable.
+ * Remove unlisted segments, their indexes, indexes without a segment and, if
+ * `alone` with the store, temporary files, which could be another process's
+ * work. Otherwise WRITER, COMPACTOR and MANIFEST are held. The manifest is durable.
  */
-enum kv_status kv_cleanup(struct kv_engine *engine) KV_WARN_UNUSED;
+enum kv_status kv_cleanup(struct kv_engine *engine, bool alone) KV_WARN_UNUSED;
 
 #endif

@@ -1,12 +1,10 @@
 /* Carrying out a choice of the policy: see compact.h for what may be dropped, and why. */
 #include "compact.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "hash.h"
 #include "merge.h"
-#include "names.h"
 #include "segment_writer.h"
 
 enum {
@@ -41,22 +39,10 @@ struct rewrite {
     struct kv_segment_info *outputs;
     size_t output_count;
     bool handed_over; /* the outputs' infos belong to a manifest */
+    bool doubt;       /* a manifest that names the outputs was put in place, perhaps not for good */
     uint64_t written_bytes;
     uint64_t unchecked_count, unchecked_bytes;
 };
-
-static void remove_output(struct rewrite *rewrite, uint64_t number)
-{
-    char name[KV_NAME_BYTES];
-    enum kv_status st;
-
-    /* What cannot be removed is unlisted: the next opening removes it. */
-    kv_name_segment(name, number);
-    st = kv_io_unlink(rewrite->engine->place.dir, name);
-    kv_name_index(name, number);
-    st = kv_io_unlink(rewrite->engine->place.dir, name);
-    (void)st;
-}
 
 /* A version and its manifest, and so the range, are of one moment: seals put runs before it. */
 static enum kv_status rewrite_init(struct rewrite *rewrite, struct kv_engine *engine,
@@ -77,7 +63,7 @@ static void rewrite_release(struct rewrite *rewrite, bool remove_outputs)
     kv_segment_writer_close(rewrite->writer);
     for (size_t i = 0; i < rewrite->output_count; i++) {
         if (remove_outputs)
-            remove_output(rewrite, rewrite->outputs[i].number);
+            kv_place_remove_segment(&rewrite->engine->place, rewrite->outputs[i].number);
         if (!rewrite->handed_over)
             kv_segment_info_release(&rewrite->outputs[i]);
     }
@@ -224,6 +210,19 @@ static bool is_full(const struct rewrite *rewrite, const struct kv_entry *entry)
            kv_segment_writer_record_count(rewrite->writer) >= OUTPUT_RECORD_MAX;
 }
 
+static enum kv_status open_output(struct rewrite *rewrite)
+{
+    struct kv_engine *engine = rewrite->engine;
+    enum kv_status st = kv_engine_take_manifest(engine);
+
+    if (st != KV_OK)
+        return st;
+    st = kv_segment_writer_open(&engine->place, kv_engine_new_number(engine), rewrite->base_seq,
+                                &rewrite->writer);
+    kv_engine_drop_manifest(engine);
+    return st;
+}
+
 static enum kv_status write_entry(struct rewrite *rewrite, const struct kv_entry *entry)
 {
     enum kv_status st = KV_OK;
@@ -232,8 +231,7 @@ static enum kv_status write_entry(struct rewrite *rewrite, const struct kv_entry
         is_full(rewrite, entry))
         st = finish_output(rewrite, false);
     if (st == KV_OK && !rewrite->writer)
-        st = kv_segment_writer_open(&rewrite->engine->place, kv_engine_new_number(rewrite->engine),
-                                    rewrite->base_seq, &rewrite->writer);
+        st = open_output(rewrite);
     if (st == KV_OK)
         st = kv_segment_writer_append(rewrite->writer, entry);
     if (st == KV_OK)
@@ -319,7 +317,7 @@ static enum kv_status publish(struct rewrite *rewrite, const struct kv_choice *c
             next.merge_bytes_written += rewrite->written_bytes;
         }
         version = kv_engine_version(engine);
-        st = kv_engine_install(engine, &next, version->log);
+        st = kv_engine_install(engine, &next, version->log, &rewrite->doubt);
     }
     kv_version_unref(version);
     kv_manifest_release(&next);
@@ -345,18 +343,6 @@ static void note_merging(struct kv_engine *engine, const struct rewrite *rewrite
     pthread_mutex_unlock(&engine->mutex);
 }
 
-/* Give up: the failure being reported keeps its message. */
-static enum kv_status give_up(struct rewrite *rewrite, enum kv_status st)
-{
-    /* The outputs stay if a manifest that names them may survive a crash. */
-    bool doubt = rewrite->handed_over && atomic_load(&rewrite->engine->page->refuse_writes);
-    char message[512];
-
-    snprintf(message, sizeof(message), "%s", kv_message());
-    rewrite_release(rewrite, !doubt);
-    return kv_fail(st, "%s", message);
-}
-
 /* Carry out one choice, made from the rewrite's manifest; releases the rewrite. */
 static enum kv_status carry_out(struct rewrite *rewrite, const struct kv_choice *choice)
 {
@@ -375,15 +361,14 @@ static enum kv_status carry_out(struct rewrite *rewrite, const struct kv_choice 
     if (st == KV_OK)
         st = publish(rewrite, choice);
     note_merging(engine, NULL);
-    if (st != KV_OK)
-        return give_up(rewrite, st);
-    if (writes) {
+    if (st == KV_OK && writes) {
         atomic_fetch_add_explicit(&engine->counters.compactions, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&engine->counters.merge_bytes, rewrite->written_bytes,
                                   memory_order_relaxed);
     }
-    rewrite_release(rewrite, false);
-    return KV_OK;
+    /* Outputs stay if a manifest that names them may come back after a crash. */
+    rewrite_release(rewrite, st != KV_OK && !rewrite->doubt);
+    return st;
 }
 
 enum kv_status kv_compact_by_policy(struct kv_engine *engine, const struct kv_settings *settings)

@@ -206,7 +206,7 @@ static enum kv_status make_store(struct kv_engine *engine, struct kv_slice schem
     atomic_store(&engine->page->generation, 0); /* LOCK may be left over from another store */
     if (st == KV_OK) {
         manifest.generation = engine->manifest.generation + 1;
-        manifest.active.number = kv_engine_new_number(engine);
+        manifest.active.number = atomic_fetch_add(&engine->next_number, 1); /* alone */
         manifest.next_number = atomic_load(&engine->next_number);
         st = make_log(engine, &manifest);
     }

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "log_scan.h"
 #include "names.h"
 
-enum { MANIFEST_WAIT_MS = 30000 };
+enum { MANIFEST_WAIT_MS = 30000, FOLLOW_TRIES = 5000 };
 
 void kv_engine_init(struct kv_engine *engine)
 {
@@ -15,6 +16,7 @@ void kv_engine_init(struct kv_engine *engine)
     *engine = (struct kv_engine){0};
     pthread_mutex_init(&engine->mutex, NULL);
     pthread_mutex_init(&engine->manifest_mutex, NULL);
+    pthread_mutex_init(&engine->install_mutex, NULL);
     pthread_mutex_init(&engine->sync_mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -31,6 +33,7 @@ void kv_engine_release(struct kv_engine *engine)
     free(engine->path);
     pthread_cond_destroy(&engine->changed);
     pthread_mutex_destroy(&engine->sync_mutex);
+    pthread_mutex_destroy(&engine->install_mutex);
     pthread_mutex_destroy(&engine->manifest_mutex);
     pthread_mutex_destroy(&engine->mutex);
 }
@@ -73,25 +76,30 @@ static void drop_flag(struct kv_engine *engine, bool *taken)
     pthread_mutex_unlock(&engine->mutex);
 }
 
-enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_ms)
+enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_ms, bool *died)
 {
     enum kv_status st;
 
+    *died = false;
     if (!take_flag(engine, &engine->writer_taken, timeout_ms))
         return kv_fail(KV_BUSY, "%s: another connection is writing; wait longer with busy_timeout",
                        engine->path);
     st = kv_lock_wait(engine->lock, KV_LOCK_WRITER, KV_LOCK_EXCLUSIVE, timeout_ms);
     if (st != KV_OK) {
         drop_flag(engine, &engine->writer_taken);
+        if (st == KV_BUSY)
+            st = kv_fail(st, "%s: another process is writing; wait longer with busy_timeout",
+                         engine->path);
         return st;
     }
-    atomic_store(&engine->page->writer_busy, 1);
+    *died = atomic_exchange(&engine->page->writer_busy, 1) != 0;
     return KV_OK;
 }
 
-void kv_engine_drop_writer(struct kv_engine *engine)
+void kv_engine_drop_writer(struct kv_engine *engine, bool doubt)
 {
-    atomic_store(&engine->page->writer_busy, 0);
+    if (!doubt)
+        atomic_store(&engine->page->writer_busy, 0);
     kv_lock_drop(engine->lock, KV_LOCK_WRITER);
     drop_flag(engine, &engine->writer_taken);
 }
@@ -103,8 +111,14 @@ enum kv_status kv_engine_take_compactor(struct kv_engine *engine, unsigned timeo
     if (!take_flag(engine, &engine->compactor_taken, timeout_ms))
         return kv_fail(KV_BUSY, "%s: another connection is compacting", engine->path);
     st = kv_lock_wait(engine->lock, KV_LOCK_COMPACTOR, KV_LOCK_EXCLUSIVE, timeout_ms);
-    if (st != KV_OK)
+    if (st != KV_OK) {
         drop_flag(engine, &engine->compactor_taken);
+        return st;
+    }
+    /* What others have merged is merged; from here on nobody else does. */
+    st = kv_engine_refresh(engine);
+    if (st != KV_OK)
+        kv_engine_drop_compactor(engine);
     return st;
 }
 
@@ -112,17 +126,6 @@ void kv_engine_drop_compactor(struct kv_engine *engine)
 {
     kv_lock_drop(engine->lock, KV_LOCK_COMPACTOR);
     drop_flag(engine, &engine->compactor_taken);
-}
-
-enum kv_status kv_engine_take_manifest(struct kv_engine *engine)
-{
-    enum kv_status st;
-
-    pthread_mutex_lock(&engine->manifest_mutex);
-    st = kv_lock_wait(engine->lock, KV_LOCK_MANIFEST, KV_LOCK_EXCLUSIVE, MANIFEST_WAIT_MS);
-    if (st != KV_OK)
-        pthread_mutex_unlock(&engine->manifest_mutex);
-    return st;
 }
 
 void kv_engine_drop_manifest(struct kv_engine *engine)
@@ -180,10 +183,129 @@ static void renew_pin(struct kv_engine *engine, struct kv_pin *pin)
     kv_version_unref(old);
 }
 
-uint64_t kv_engine_acquire(struct kv_engine *engine, struct kv_pin *pin)
+/* The newest version and LSN as they are now; the pin is held. */
+static enum kv_status look(struct kv_engine *engine, struct kv_pin *pin, uint64_t *lsn)
 {
+    uint64_t generation;
+
+    for (;;) {
+        enum kv_status st;
+
+        *lsn = atomic_load_explicit(&engine->page->committed_lsn, memory_order_acquire);
+        generation = atomic_load_explicit(&engine->page->generation, memory_order_acquire);
+        if (pin->serial != atomic_load_explicit(&engine->serial, memory_order_acquire))
+            renew_pin(engine, pin);
+        if (pin->version->generation >= generation)
+            break;
+        st = kv_engine_refresh(engine);
+        if (st != KV_OK)
+            return st;
+    }
+    if (*lsn < pin->version->start_lsn)
+        *lsn = pin->version->start_lsn;
+    return kv_log_catch_up(pin->version->log, *lsn);
+}
+
+/* Has somebody the store open for writing, so that the shared page can be followed? */
+static enum kv_status is_attended(struct kv_engine *engine, bool *out)
+{
+    enum kv_lock_mode held;
+    enum kv_status st = kv_lock_test(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE, &held);
+
+    *out = st == KV_OK && held == KV_LOCK_SHARED;
+    return st;
+}
+
+/*
+ * Copy the shared page's words to the private one. They count only if a
+ * writer was attached before and after, in one incarnation: a page being
+ * reset, or left over, says nothing. `*ok` false: it did not hold still.
+ */
+static enum kv_status copy_page(struct kv_engine *engine, bool *ok)
+{
+    const struct kv_page *view = kv_lock_view(engine->lock);
+    uint64_t incarnation, lsn, generation;
+    bool attended;
+    enum kv_status st;
+
+    *ok = false;
+    if (!view)
+        return KV_OK;
+    incarnation = atomic_load(&view->incarnation);
+    lsn = atomic_load(&view->committed_lsn);
+    generation = atomic_load(&view->generation);
+    if (incarnation == 0 || incarnation != atomic_load(&view->incarnation))
+        return KV_OK;
+    st = is_attended(engine, &attended);
+    if (st != KV_OK || !attended)
+        return st;
+    atomic_store(&engine->page->committed_lsn, lsn);
+    atomic_store(&engine->page->generation, generation);
+    *ok = true;
+    return KV_OK;
+}
+
+/* Nobody writes, and OPEN keeps it so: look at the files themselves. */
+static enum kv_status look_alone(struct kv_engine *engine)
+{
+    struct kv_version *version;
+    struct kv_manifest disk;
     uint64_t lsn;
+    enum kv_status st = kv_manifest_load(engine->place.io, engine->place.dir, engine->path, &disk);
+
+    if (st != KV_OK)
+        return st;
+    atomic_store(&engine->page->generation, disk.generation);
+    kv_manifest_release(&disk);
+    st = kv_engine_refresh(engine);
+    if (st != KV_OK)
+        return st;
+    version = kv_engine_version(engine);
+    st = kv_log_extend(version->log, &lsn);
+    kv_version_unref(version);
+    if (st == KV_OK)
+        atomic_store(&engine->page->committed_lsn, lsn);
+    return st;
+}
+
+enum kv_status kv_engine_follow(struct kv_engine *engine)
+{
+    enum kv_status st = KV_OK;
+
+    for (unsigned tries = 0; st == KV_OK && tries < FOLLOW_TRIES; tries++) {
+        bool attended, ok;
+
+        st = is_attended(engine, &attended);
+        if (st == KV_OK && attended) {
+            st = copy_page(engine, &ok);
+            if (st != KV_OK || ok)
+                return st;
+            continue;
+        }
+        if (st == KV_OK)
+            st = kv_lock_try(engine->lock, KV_LOCK_OPEN, KV_LOCK_SHARED);
+        if (st == KV_OK) {
+            st = is_attended(engine, &attended);
+            if (st == KV_OK && !attended) {
+                st = look_alone(engine);
+                kv_lock_drop(engine->lock, KV_LOCK_OPEN);
+                return st;
+            }
+            kv_lock_drop(engine->lock, KV_LOCK_OPEN);
+        } else if (st == KV_BUSY) {
+            kv_io_sleep_ms(engine->place.io, 1); /* somebody is attaching or detaching */
+            st = KV_OK;
+        }
+    }
+    return st != KV_OK ? st
+                       : kv_fail(KV_BUSY, "%s: another process is opening or closing the store",
+                                 engine->path);
+}
+
+enum kv_status kv_engine_acquire(struct kv_engine *engine, struct kv_pin *pin, uint64_t *lsn)
+{
     int idle = KV_PIN_IDLE;
+    enum kv_status st;
 
     while (!atomic_compare_exchange_strong_explicit(&pin->state, &idle, KV_PIN_HELD,
                                                     memory_order_acquire, memory_order_relaxed)) {
@@ -192,10 +314,12 @@ uint64_t kv_engine_acquire(struct kv_engine *engine, struct kv_pin *pin)
         pthread_mutex_unlock(&engine->mutex);
         idle = KV_PIN_IDLE;
     }
-    lsn = atomic_load_explicit(&engine->page->committed_lsn, memory_order_acquire);
-    if (pin->serial != atomic_load_explicit(&engine->serial, memory_order_acquire))
-        renew_pin(engine, pin);
-    return lsn > pin->version->start_lsn ? lsn : pin->version->start_lsn;
+    st = engine->place.readonly ? kv_engine_follow(engine) : KV_OK;
+    if (st == KV_OK)
+        st = look(engine, pin, lsn);
+    if (st != KV_OK)
+        kv_engine_release_pin(pin);
+    return st;
 }
 
 void kv_engine_release_pin(struct kv_pin *pin)
@@ -219,19 +343,6 @@ static void steal_idle_pins(struct kv_engine *engine)
     }
 }
 
-static void unlink_segment(struct kv_engine *engine, uint64_t number)
-{
-    char name[KV_NAME_BYTES];
-    enum kv_status st;
-
-    /* Failure leaves an unlisted file, which the next opening removes. */
-    kv_name_segment(name, number);
-    st = kv_io_unlink(engine->place.dir, name);
-    kv_name_index(name, number);
-    st = kv_io_unlink(engine->place.dir, name);
-    (void)st;
-}
-
 /* Remove the files that `old` names and `engine->manifest` does not, oldest first. */
 static void unlink_obsolete(struct kv_engine *engine, const struct kv_manifest *old)
 {
@@ -242,56 +353,34 @@ static void unlink_obsolete(struct kv_engine *engine, const struct kv_manifest *
             uint64_t number = old->runs[r].segments[s].number;
 
             if (kv_manifest_find_run(now, number) == SIZE_MAX)
-                unlink_segment(engine, number);
+                kv_place_remove_segment(&engine->place, number);
         }
     }
     if (old->active.number != 0 && old->active.number != now->active.number &&
         kv_manifest_find_run(now, old->active.number) == SIZE_MAX)
-        unlink_segment(engine, old->active.number);
+        kv_place_remove_segment(&engine->place, old->active.number);
 }
 
-enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *next,
-                                 struct kv_log *log)
+/* Make `*next` and its version the ones that this process goes by. `*old` is the manifest before. */
+static void exchange(struct kv_engine *engine, struct kv_manifest *next, struct kv_version *version,
+                     struct kv_manifest *old)
 {
-    struct kv_version *version = NULL, *previous = engine->version;
-    struct kv_manifest old;
-    bool renamed = false;
-    enum kv_status st;
+    struct kv_version *previous;
 
-    next->generation = engine->manifest.generation + 1;
-    next->next_number = atomic_load(&engine->next_number);
-    st = kv_engine_check_writable(engine); /* an earlier replacement may be in doubt */
-    if (st == KV_OK)
-        st = kv_version_open(&engine->place, next, log, previous, &version);
-    if (st == KV_OK)
-        st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode, next,
-                                 &renamed);
-    if (st != KV_OK) {
-        if (renamed) /* a crash may bring either back: both sets of files must stay as they are */
-            atomic_store(&engine->page->refuse_writes, 1);
-        kv_version_unref(version);
-        return st;
-    }
     pthread_mutex_lock(&engine->mutex);
-    old = engine->manifest;
+    *old = engine->manifest;
     engine->manifest = *next;
     *next = (struct kv_manifest){0};
+    previous = engine->version;
     engine->version = version;
-    atomic_store_explicit(&engine->page->generation, engine->manifest.generation,
-                          memory_order_release);
     atomic_fetch_add_explicit(&engine->serial, 1, memory_order_release);
     steal_idle_pins(engine);
     pthread_mutex_unlock(&engine->mutex);
     kv_version_unref(previous);
-    unlink_obsolete(engine, &old);
-    kv_manifest_release(&old);
-    return KV_OK;
 }
 
-/* ---- Syncing */
-
 /* Raise a word of the page, never lower it. */
-static void raise(_Atomic uint64_t *word, uint64_t value)
+static void raise_word(_Atomic uint64_t *word, uint64_t value)
 {
     uint64_t seen = atomic_load(word);
 
@@ -299,9 +388,167 @@ static void raise(_Atomic uint64_t *word, uint64_t value)
     }
 }
 
+/* The log that a manifest calls active: the one that is open, if it is that. */
+static enum kv_status open_active(struct kv_engine *engine, const struct kv_manifest *manifest,
+                                  struct kv_log **out)
+{
+    struct kv_log *open = engine->version ? engine->version->log : NULL;
+
+    if (open && open->header.number == manifest->active.number &&
+        open->header.salt == manifest->active.salt) {
+        *out = kv_log_ref(open);
+        return KV_OK;
+    }
+    return kv_log_open(&engine->place, manifest->active.number, manifest->active.salt, out);
+}
+
+/* Install what another process has made; takes `*next` over on success. The install mutex is held. */
+static enum kv_status install_loaded(struct kv_engine *engine, struct kv_manifest *next)
+{
+    struct kv_version *version;
+    struct kv_manifest old;
+    struct kv_log *log;
+    enum kv_status st;
+
+    if (memcmp(next->uuid, engine->place.uuid, KV_UUID_BYTES) != 0)
+        return kv_fail(KV_CORRUPT, "%s/MANIFEST: it has become that of another store",
+                       engine->path);
+    st = open_active(engine, next, &log);
+    if (st != KV_OK)
+        return st;
+    st = kv_log_catch_up(log, next->active.start_lsn);
+    if (st == KV_OK)
+        st = kv_version_open(&engine->place, next, log, engine->version, &version);
+    kv_log_unref(log);
+    if (st != KV_OK)
+        return st;
+    exchange(engine, next, version, &old);
+    kv_manifest_release(&old);
+    return KV_OK;
+}
+
+/*
+ * Load the manifest and install it if it is newer. A file that it names may be
+ * gone because a newer one does not name it any more: KV_OK then, with the
+ * old version still installed, so that the caller looks again.
+ */
+static enum kv_status load_and_install(struct kv_engine *engine, uint64_t *missed_generation)
+{
+    struct kv_manifest next;
+    uint64_t generation;
+    enum kv_status st = kv_manifest_load(engine->place.io, engine->place.dir, engine->path, &next);
+
+    if (st != KV_OK)
+        return st;
+    generation = next.generation;
+    if (!engine->version || generation > engine->manifest.generation)
+        st = install_loaded(engine, &next);
+    kv_manifest_release(&next);
+    if (st == KV_NOTFOUND && generation != *missed_generation) {
+        *missed_generation = generation;
+        return KV_OK;
+    }
+    if (st == KV_NOTFOUND)
+        st = kv_fail_in(KV_CORRUPT, "%s: MANIFEST names a file that is missing", engine->path);
+    return st;
+}
+
+/* Is the installed version older than the page says? The install mutex is held. */
+static bool is_behind(struct kv_engine *engine)
+{
+    return !engine->version || engine->manifest.generation < atomic_load(&engine->page->generation);
+}
+
+enum kv_status kv_engine_refresh(struct kv_engine *engine)
+{
+    uint64_t missed_generation = 0;
+    enum kv_status st = KV_OK;
+
+    pthread_mutex_lock(&engine->install_mutex);
+    while (st == KV_OK && is_behind(engine)) {
+        uint64_t serial = atomic_load(&engine->serial), missed = missed_generation;
+
+        st = load_and_install(engine, &missed_generation);
+        if (st == KV_OK && serial == atomic_load(&engine->serial) && missed == missed_generation)
+            st = kv_fail(KV_CORRUPT, "%s/MANIFEST: it is older than it was", engine->path);
+    }
+    pthread_mutex_unlock(&engine->install_mutex);
+    return st;
+}
+
+/* MANIFEST is held: find out what is on disk, and whether its maker lived to announce it. */
+static enum kv_status catch_up_manifest(struct kv_engine *engine)
+{
+    struct kv_manifest disk;
+    bool renamed;
+    enum kv_status st = kv_manifest_load(engine->place.io, engine->place.dir, engine->path, &disk);
+
+    if (st != KV_OK)
+        return st;
+    if (disk.generation > atomic_load(&engine->page->generation)) {
+        /* A second sync of the directory may succeed although the first one lost something. */
+        disk.generation++;
+        st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode,
+                                 &disk, &renamed);
+        if (st == KV_OK)
+            raise_word(&engine->page->generation, disk.generation);
+    }
+    kv_manifest_release(&disk);
+    return st == KV_OK ? kv_engine_refresh(engine) : st;
+}
+
+enum kv_status kv_engine_take_manifest(struct kv_engine *engine)
+{
+    enum kv_status st;
+
+    pthread_mutex_lock(&engine->manifest_mutex);
+    st = kv_lock_wait(engine->lock, KV_LOCK_MANIFEST, KV_LOCK_EXCLUSIVE, MANIFEST_WAIT_MS);
+    if (st != KV_OK) {
+        pthread_mutex_unlock(&engine->manifest_mutex);
+        return st;
+    }
+    st = catch_up_manifest(engine);
+    if (st != KV_OK)
+        kv_engine_drop_manifest(engine);
+    return st;
+}
+
+enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *next,
+                                 struct kv_log *log, bool *renamed)
+{
+    struct kv_version *version = NULL;
+    struct kv_manifest old;
+    enum kv_status st;
+
+    *renamed = false;
+    next->generation = engine->manifest.generation + 1;
+    if (next->next_number < atomic_load(&engine->next_number))
+        next->next_number = atomic_load(&engine->next_number);
+    st = kv_version_open(&engine->place, next, log, engine->version, &version);
+    if (st == KV_OK)
+        st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode, next,
+                                 renamed);
+    if (st != KV_OK) {
+        if (*renamed) /* a crash may bring either back: both sets of files must stay as they are */
+            atomic_store(&engine->page->refuse_writes, 1);
+        kv_version_unref(version);
+        return st;
+    }
+    pthread_mutex_lock(&engine->install_mutex);
+    exchange(engine, next, version, &old);
+    raise_word(&engine->page->generation, engine->manifest.generation);
+    pthread_mutex_unlock(&engine->install_mutex);
+    unlink_obsolete(engine, &old);
+    kv_manifest_release(&old);
+    return KV_OK;
+}
+
+/* ---- Syncing */
+
 void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn)
 {
-    raise(&engine->page->durable_lsn, lsn);
+    raise_word(&engine->page->durable_lsn, lsn);
+    atomic_store(&engine->synced_ms, kv_io_monotonic_ms(engine->place.io));
 }
 
 enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, uint32_t end_bytes)
@@ -314,22 +561,22 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
         pthread_mutex_unlock(&engine->sync_mutex);
         return st;
     }
-    /* Another's sync failed while this one waited: its error may have been the one for our bytes. */
-    st = kv_engine_check_writable(engine);
-    if (st != KV_OK)
-        goto out;
-    atomic_store(&engine->page->syncing, 1);
-    st = kv_log_sync(log);
+    if (atomic_load(&engine->page->refuse_writes))
+        /* Another's sync failed while this one waited: its error may have been the one for our bytes. */
+        st = kv_fail(KV_IOERR, "%s: a write could not be made durable earlier", engine->path);
+    else if (atomic_exchange(&engine->page->syncing, 1) != 0)
+        /* Whoever set it died in the sync, and its outcome with it. */
+        st = kv_fail(KV_IOERR, "%s: a process died while it was syncing the log", engine->path);
+    else
+        st = kv_log_sync(log);
     if (st == KV_OK) {
         kv_engine_note_durable(engine, kv_log_lsn(log, end_bytes));
-        atomic_store(&engine->synced_ms, kv_io_monotonic_ms(engine->place.io));
         atomic_fetch_add_explicit(&engine->counters.syncs, 1, memory_order_relaxed);
     } else {
         /* The kernel may have dropped what it could not write: never ask again. */
         atomic_store(&engine->page->refuse_writes, 1);
     }
     atomic_store(&engine->page->syncing, 0);
-out:
     kv_lock_drop(engine->lock, KV_LOCK_SYNC);
     pthread_mutex_unlock(&engine->sync_mutex);
     return st;
@@ -339,15 +586,28 @@ enum kv_status kv_engine_check_writable(struct kv_engine *engine)
 {
     if (engine->place.readonly)
         return kv_fail(KV_READONLY, "%s: the store was opened read-only", engine->path);
-    if (atomic_load(&engine->page->refuse_writes))
-        return kv_fail(KV_IOERR,
-                       "%s: a write could not be made durable earlier; close every connection to "
-                       "the store and open it again to recover",
-                       engine->path);
     return KV_OK;
+}
+
+/* Is there a file with this number? */
+static bool is_taken(struct kv_engine *engine, uint64_t number)
+{
+    struct kv_identity identity;
+    char name[KV_NAME_BYTES];
+
+    kv_name_segment(name, number);
+    return kv_io_name_identity(engine->place.dir, name, &identity) != KV_NOTFOUND;
 }
 
 uint64_t kv_engine_new_number(struct kv_engine *engine)
 {
-    return atomic_fetch_add(&engine->next_number, 1);
+    uint64_t number;
+
+    /* Numbers of files that have come and gone since are in the manifest alone. */
+    if (atomic_load(&engine->next_number) < engine->manifest.next_number)
+        atomic_store(&engine->next_number, engine->manifest.next_number);
+    do {
+        number = atomic_fetch_add(&engine->next_number, 1);
+    } while (is_taken(engine, number));
+    return number;
 }

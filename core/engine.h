@@ -6,16 +6,31 @@
  * Exclusion, in the order of taking (lock.h): WRITER and COMPACTOR are held
  * across calls and threads, so within the process they are flags under
  * `mutex`, and MANIFEST and SYNC, which are short, are mutexes; each is backed
- * by its byte in LOCK. `mutex` itself is innermost and never held across I/O.
+ * by its byte in LOCK, which excludes other processes. `install_mutex` is held
+ * while a version that another process made is being opened. `mutex` itself is
+ * innermost and never held across I/O.
  *
  * What is read where:
  *   manifest        changed holding MANIFEST; read holding MANIFEST or mutex
  *   version, pins, merging_…  under mutex
  *   serial          atomic: raised after `version` has been replaced
  *   page words      atomics; committed_lsn is stored last of all in a commit
- * A reader loads committed_lsn first, then serial. A commit into a new log
- * stores its LSN after the seal that made the log raised the serial, so
- * whoever sees the LSN also sees the version it belongs to.
+ *
+ * Why a reader never sees half of anything. A reader loads committed_lsn
+ * first, then the generation. A commit into a new log stores its LSN after
+ * the seal that made the log raised the generation (P0: when manifest, log and
+ * index are durable), so whoever sees the LSN also sees that its own version is
+ * too old, and installs a newer one first. A version that is newer than the LSN
+ * begins at its start LSN, everything before which lies in sealed segments. Then
+ * the reader's process indexes the log up to the LSN, from bytes that were
+ * written before the LSN was stored; a COMMIT must be found exactly there.
+ *
+ * What each crash leaves. A process that dies holding WRITER leaves
+ * writer_busy set: the next writer fails over (writer.h), and readers go on at
+ * the LSN they know. One that dies replacing MANIFEST leaves either manifest,
+ * and perhaps a generation that the page does not know: whoever takes MANIFEST
+ * next publishes it again, through all of P0, before building on it. One that
+ * dies in a sync leaves syncing set: doubt, as after a failed sync.
  */
 #ifndef KV_ENGINE_H
 #define KV_ENGINE_H
@@ -45,6 +60,7 @@ struct kv_engine {
     pthread_cond_t changed; /* WRITER or COMPACTOR was given back */
     bool writer_taken, compactor_taken;
     pthread_mutex_t manifest_mutex;
+    pthread_mutex_t install_mutex;
     pthread_mutex_t sync_mutex;
 
     struct kv_manifest manifest;
@@ -56,7 +72,7 @@ struct kv_engine {
 
     uint64_t nonce_seed, nonce_count; /* WRITER's */
     _Atomic uint64_t synced_ms;       /* monotonic: when a sync last succeeded */
-    _Atomic uint64_t next_number;     /* for the next file: raised at each use, never given back */
+    _Atomic uint64_t next_number;     /* for the next file, as far as this process knows */
     struct kv_engine_counters counters;
 };
 
@@ -68,12 +84,23 @@ void kv_engine_release(struct kv_engine *engine);
 
 /* ---- Exclusion */
 
-/* KV_BUSY after `timeout_ms`. */
-enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_ms) KV_WARN_UNUSED;
-void kv_engine_drop_writer(struct kv_engine *engine);
+/*
+ * KV_BUSY after `timeout_ms`. `*died`: the last holder did not give it back,
+ * which is doubt; use kv_writer_take (writer.h), which resolves it.
+ */
+enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_ms,
+                                     bool *died) KV_WARN_UNUSED;
+
+/* With `doubt` the next taker is told that the holder died. */
+void kv_engine_drop_writer(struct kv_engine *engine, bool doubt);
 enum kv_status kv_engine_take_compactor(struct kv_engine *engine,
                                         unsigned timeout_ms) KV_WARN_UNUSED;
 void kv_engine_drop_compactor(struct kv_engine *engine);
+
+/*
+ * Take MANIFEST: engine->manifest is then what is on disk, with its version
+ * installed. A manifest that its maker did not get to announce is published again first.
+ */
 enum kv_status kv_engine_take_manifest(struct kv_engine *engine) KV_WARN_UNUSED;
 void kv_engine_drop_manifest(struct kv_engine *engine);
 
@@ -86,19 +113,37 @@ struct kv_version *kv_engine_version(struct kv_engine *engine);
 void kv_engine_add_pin(struct kv_engine *engine, struct kv_pin *pin);
 void kv_engine_remove_pin(struct kv_engine *engine, struct kv_pin *pin);
 
-/* Hold the newest version; returns the LSN of the snapshot. Cannot fail. */
-uint64_t kv_engine_acquire(struct kv_engine *engine, struct kv_pin *pin);
+/*
+ * Hold the newest committed state: its version in the pin, its LSN in `*lsn`.
+ * No lock and no system call, unless another process has committed or changed the files
+ * since; then KV_IOERR, KV_CORRUPT and so on are possible, and nothing is held.
+ */
+enum kv_status kv_engine_acquire(struct kv_engine *engine, struct kv_pin *pin,
+                                 uint64_t *lsn) KV_WARN_UNUSED;
 void kv_engine_release_pin(struct kv_pin *pin);
+
+/*
+ * Open and install what is on disk, unless the installed version is as new as
+ * the page's generation. With engine->version NULL: the first one.
+ */
+enum kv_status kv_engine_refresh(struct kv_engine *engine) KV_WARN_UNUSED;
+
+/*
+ * Read-only: find out what is committed, from the shared page while a writer is
+ * attached, else from the files. The words go to the private page.
+ */
+enum kv_status kv_engine_follow(struct kv_engine *engine) KV_WARN_UNUSED;
 
 /*
  * Replace the manifest on disk by `*next` (P0) and install its version, with
  * `log` active; MANIFEST is held. The generation is filled in. On success
  * `*next` has been taken over, and files that are no longer named have been
  * unlinked. On failure all is as before, except that after a failure behind the
- * rename, which a crash could still undo, the store refuses writes.
+ * rename (`*renamed`), which a crash could still undo, files of both manifests
+ * must stay, and the store refuses writes until that has been resolved.
  */
 enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *next,
-                                 struct kv_log *log) KV_WARN_UNUSED;
+                                 struct kv_log *log, bool *renamed) KV_WARN_UNUSED;
 
 /* ---- Syncing */
 
@@ -116,9 +161,14 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log,
  */
 void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn);
 
-/* KV_OK, or KV_IOERR with the reason why nothing may be written. */
+/* KV_READONLY if the store was opened so. */
 enum kv_status kv_engine_check_writable(struct kv_engine *engine) KV_WARN_UNUSED;
 
+/*
+ * A number for a new file. MANIFEST is held until the file has been created:
+ * otherwise another process could be given the same number, use it, and have done with
+ * it, before the file of this one takes the name again.
+ */
 uint64_t kv_engine_new_number(struct kv_engine *engine);
 
 #endif

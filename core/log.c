@@ -26,6 +26,7 @@ void kv_log_unref(struct kv_log *log)
     kv_io_unmap(log->place->io, log->data, log->mapped_bytes);
     kv_io_file_close(log->file);
     kv_memtable_release(&log->memtable);
+    pthread_mutex_destroy(&log->index_mutex);
     free(log);
 }
 
@@ -36,6 +37,7 @@ static struct kv_log *log_new(const struct kv_place *place)
     if (!log)
         return NULL;
     atomic_init(&log->references, 1);
+    pthread_mutex_init(&log->index_mutex, NULL);
     log->place = place;
     return log;
 }
@@ -105,8 +107,7 @@ enum kv_status kv_log_create(const struct kv_place *place, const struct kv_heade
         st = map(log, log->file);
     log->allocated_bytes = log->written_back_bytes = KV_HEADER_BYTES;
     if (st != KV_OK) {
-        enum kv_status removed = kv_io_unlink(place->dir, name);
-        (void)removed; /* an unlisted file: the next opening removes it */
+        kv_place_remove_segment(place, header->number);
         goto out;
     }
     *out = log;
@@ -168,9 +169,6 @@ enum kv_status kv_log_open(const struct kv_place *place, uint64_t number, uint64
         return kv_fail_nomem();
     kv_name_segment(name, number);
     st = kv_io_file_open(place->dir, name, place->readonly ? 0 : KV_OPEN_WRITE, 0, &file);
-    if (st == KV_NOTFOUND)
-        st = kv_fail(KV_CORRUPT, "%s/%s: MANIFEST names this log, but it is missing", place->path,
-                     name);
     if (st == KV_OK)
         st = read_header(log, file, name);
     if (st == KV_OK)
@@ -185,10 +183,8 @@ enum kv_status kv_log_open(const struct kv_place *place, uint64_t number, uint64
         st = prepare(log);
     if (st != KV_OK)
         goto out;
-    if (!place->readonly) {
-        log->file = file;
-        file = NULL;
-    }
+    log->file = file;
+    file = NULL;
     *out = log;
     log = NULL;
 out:
@@ -259,17 +255,13 @@ void kv_log_trim_behind(struct kv_log *log, uint64_t end_bytes)
 
 /* ---- Reading */
 
-/* A damaged size must not lead past the end of the file: that would be SIGBUS. */
-static uint32_t readable(const struct kv_log *log)
-{
-    return atomic_load_explicit(&log->readable_bytes, memory_order_acquire);
-}
-
+/* A damaged size must not lead past what may be read: behind the end of the file is SIGBUS. */
 static struct kv_slice key_at(const void *context, uint32_t offset_bytes)
 {
     const struct kv_log *log = context;
 
-    return kv_record_key(kv_slice_of(log->data + offset_bytes, readable(log) - offset_bytes));
+    return kv_record_key(
+        kv_slice_of(log->data + offset_bytes, kv_log_readable(log) - offset_bytes));
 }
 
 struct kv_item_list kv_log_item_list(const struct kv_log *log)
@@ -329,7 +321,7 @@ static enum kv_status owner_entry(void *owner, uint32_t index, struct kv_buffer 
     enum kv_status st;
 
     (void)scratch; /* the mapping stays */
-    st = kv_log_decode(log, log->memtable.items[index].offset_bytes, readable(log), &record);
+    st = kv_log_decode(log, log->memtable.items[index].offset_bytes, kv_log_readable(log), &record);
     if (st == KV_OK)
         kv_entry_of(out, &record);
     return st;

@@ -3,8 +3,11 @@
  *
  * The file is mapped once, far past its end, so that it grows under readers
  * without a new mapping; nobody reads past the LSN they were given, except
- * the owner of the write transaction. Appending, allocation and `tail` belong
- * to whoever holds WRITER. Everything else is constant or the memtable's.
+ * the owner of the write transaction. Appending and allocation belong to
+ * whoever holds WRITER. Each process indexes the committed part for itself:
+ * the writing one when it publishes, the others when they see a newer LSN
+ * (log_scan.h), under `index_mutex`; `readable_bytes` says how far that has
+ * come. Whoever holds WRITER has caught up, and then nobody else adds.
  *
  * LSN of a byte = base_lsn + its offset - KV_HEADER_BYTES.
  */
@@ -32,6 +35,7 @@ struct kv_log_tail {
 
 struct kv_log {
     _Atomic uint32_t references;
+    pthread_mutex_t index_mutex; /* held by whoever adds to memtable and tail */
     const struct kv_place *place;
     struct kv_header header;
     struct kv_record_place record_place;
@@ -60,6 +64,7 @@ enum kv_status kv_log_write_header(struct kv_log *log) KV_WARN_UNUSED;
  * Open an existing log, for writing unless the place is read-only. The tail
  * is as if nothing had been committed: see recover.h. KV_CORRUPT: its
  * header is not that of segment `number` of this store with this salt.
+ * KV_NOTFOUND: no such file.
  */
 enum kv_status kv_log_open(const struct kv_place *place, uint64_t number, uint64_t salt,
                            struct kv_log **out) KV_WARN_UNUSED;
@@ -88,6 +93,12 @@ enum kv_status kv_log_write(struct kv_log *log, uint64_t offset_bytes, const voi
 static inline void kv_log_show(struct kv_log *log, uint32_t end_bytes)
 {
     atomic_store_explicit(&log->readable_bytes, end_bytes, memory_order_release);
+}
+
+/* How far this process has indexed the log. */
+static inline uint32_t kv_log_readable(const struct kv_log *log)
+{
+    return atomic_load_explicit(&log->readable_bytes, memory_order_acquire);
 }
 
 /* Make everything written durable. After a failure the log's tail is in doubt. */

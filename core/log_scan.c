@@ -14,8 +14,8 @@ struct pending {
 
 struct scanner {
     struct kv_log *log;
-    struct kv_slice bytes; /* the whole file */
-    struct kv_log_scan *out;
+    struct kv_slice bytes;   /* of the file, as far as may be read */
+    struct kv_log_scan *out; /* NULL: what is durable does not matter */
     struct pending pending;
 };
 
@@ -136,6 +136,8 @@ static enum kv_status scan_transaction(struct scanner *scanner)
         tail->min_time_ms = commit.time_ms;
     if (commit.time_ms > tail->max_time_ms)
         tail->max_time_ms = commit.time_ms;
+    if (!scanner->out)
+        return KV_OK;
     note_durable(scanner, commit.durable_lsn);
     return pending_add(&scanner->pending, *tail);
 }
@@ -194,12 +196,16 @@ static enum kv_status check_behind(const struct scanner *scanner)
     return KV_OK;
 }
 
-enum kv_status kv_log_scan(struct kv_log *log, uint64_t start_lsn, struct kv_log_scan *out)
+enum kv_status kv_log_scan(struct kv_log *log, uint64_t durable_lsn, uint64_t limit_lsn,
+                           struct kv_log_scan *out)
 {
-    struct scanner scanner = {
-        .log = log, .bytes = kv_slice_of(log->data, log->allocated_bytes), .out = out};
+    struct scanner scanner = {.log = log, .out = out};
+    uint64_t size = log->allocated_bytes;
     enum kv_status st;
 
+    if (limit_lsn != 0 && kv_log_offset(log, limit_lsn) < size)
+        size = kv_log_offset(log, limit_lsn);
+    scanner.bytes = kv_slice_of(log->data, size);
     *out = (struct kv_log_scan){.durable = log->tail,
                                 .durable_lsn = kv_log_lsn(log, log->tail.end_bytes)};
     do {
@@ -208,15 +214,70 @@ enum kv_status kv_log_scan(struct kv_log *log, uint64_t start_lsn, struct kv_log
     if (st != KV_DONE)
         goto out;
     st = KV_OK;
-    kv_log_show(log, log->tail.end_bytes);
     kv_memtable_link(&log->memtable);
-    note_durable(&scanner, start_lsn);
+    kv_log_show(log, log->tail.end_bytes);
+    note_durable(&scanner, durable_lsn);
     scan_end(&scanner);
-    if (kv_log_lsn(log, log->tail.end_bytes) < start_lsn)
+    if (kv_log_lsn(log, log->tail.end_bytes) < durable_lsn)
         st = damaged(&scanner);
-    else if (!out->clean)
+    else if (!out->clean && limit_lsn == 0)
         st = check_behind(&scanner);
 out:
     free(scanner.pending.tails);
     return st;
+}
+
+/* The index's mutex is held. */
+static enum kv_status catch_up(struct kv_log *log, uint64_t lsn)
+{
+    struct scanner scanner = {.log = log};
+    uint64_t end = kv_log_offset(log, lsn), size;
+    enum kv_status st = kv_io_file_size(log->file, &size);
+
+    if (st != KV_OK)
+        return st;
+    /* The LSN comes from a page that anybody could have written to. */
+    if (end > size || end < log->tail.end_bytes)
+        return damaged(&scanner);
+    scanner.bytes = kv_slice_of(log->data, end);
+    while (log->tail.end_bytes < end && st == KV_OK)
+        st = scan_transaction(&scanner);
+    if (st == KV_DONE)
+        st = damaged(&scanner);
+    kv_memtable_link(&log->memtable);
+    kv_log_show(log, log->tail.end_bytes);
+    return st;
+}
+
+enum kv_status kv_log_catch_up(struct kv_log *log, uint64_t lsn)
+{
+    enum kv_status st = KV_OK;
+
+    if (kv_log_readable(log) >= kv_log_offset(log, lsn))
+        return KV_OK;
+    pthread_mutex_lock(&log->index_mutex);
+    if (kv_log_readable(log) < kv_log_offset(log, lsn))
+        st = catch_up(log, lsn);
+    pthread_mutex_unlock(&log->index_mutex);
+    return st;
+}
+
+enum kv_status kv_log_extend(struct kv_log *log, uint64_t *lsn)
+{
+    struct scanner scanner = {.log = log};
+    uint64_t size;
+    enum kv_status st;
+
+    pthread_mutex_lock(&log->index_mutex);
+    st = kv_io_file_size(log->file, &size);
+    if (st == KV_OK && size > KV_SEGMENT_MAX_BYTES)
+        st = damaged(&scanner);
+    scanner.bytes = kv_slice_of(log->data, size);
+    while (st == KV_OK)
+        st = scan_transaction(&scanner);
+    kv_memtable_link(&log->memtable);
+    kv_log_show(log, log->tail.end_bytes);
+    *lsn = kv_log_lsn(log, log->tail.end_bytes);
+    pthread_mutex_unlock(&log->index_mutex);
+    return st == KV_DONE ? KV_OK : st;
 }

@@ -25,10 +25,24 @@ struct kv_log_scan {
 
 /*
  * Scan `log`, whose memtable is empty: fills it, the tail, and `*out`.
- * Everything before `start_lsn` (the manifest's) must be there. KV_CORRUPT
- * with file and offset; KV_NEWER.
+ * Everything before `durable_lsn` must be there: it is known to be on disk.
+ * With `limit_lsn` (0: none) the scan ends there, since what follows is known
+ * not to count. KV_CORRUPT with file and offset; KV_NEWER.
  */
-enum kv_status kv_log_scan(struct kv_log *log, uint64_t start_lsn,
+enum kv_status kv_log_scan(struct kv_log *log, uint64_t durable_lsn, uint64_t limit_lsn,
                            struct kv_log_scan *out) KV_WARN_UNUSED;
+
+/*
+ * Index what has been committed up to `lsn`, a transaction's end in this log
+ * that some process has published, unless that has been done. Takes the
+ * index's mutex. KV_CORRUPT: it cannot be read, with file and offset.
+ */
+enum kv_status kv_log_catch_up(struct kv_log *log, uint64_t lsn) KV_WARN_UNUSED;
+
+/*
+ * Index whatever else counts by now, as P1 says, in a log that nobody is writing; `*lsn` is
+ * its end. For readers that have no page to go by.
+ */
+enum kv_status kv_log_extend(struct kv_log *log, uint64_t *lsn) KV_WARN_UNUSED;
 
 #endif

@@ -4,6 +4,7 @@
 #include "seal.h"
 #include "store.h"
 #include "verify.h"
+#include "writer.h"
 
 /* Bytes of the segments and indexes that the manifest names. */
 static uint64_t files_bytes(struct kv_engine *engine)
@@ -27,14 +28,12 @@ static uint64_t files_bytes(struct kv_engine *engine)
 /* Seal the active log: the only moment at which compaction needs the writer's place. */
 static enum kv_status seal(struct kv_engine *engine, const struct kv_settings *settings)
 {
-    enum kv_status st = kv_engine_take_writer(engine, settings->busy_timeout_ms);
+    enum kv_status st = kv_writer_take(engine, settings->busy_timeout_ms);
 
     if (st != KV_OK)
         return st;
-    st = kv_engine_check_writable(engine);
-    if (st == KV_OK)
-        st = kv_seal(engine, false);
-    kv_engine_drop_writer(engine);
+    st = kv_seal(engine, false);
+    kv_engine_drop_writer(engine, false);
     return st;
 }
 
@@ -80,9 +79,7 @@ enum kv_status kv_sync(struct kv_store *store, uint64_t *seq)
         snapshot->lsn > atomic_load(&engine->page->durable_lsn)) {
         struct kv_log *log = snapshot->pin.version->log;
 
-        st = kv_engine_check_writable(engine);
-        if (st == KV_OK)
-            st = kv_engine_sync_log(engine, log, (uint32_t)kv_log_offset(log, snapshot->lsn));
+        st = kv_engine_sync_log(engine, log, (uint32_t)kv_log_offset(log, snapshot->lsn));
     }
     if (st == KV_OK && seq)
         *seq = kv_snapshot_seq(snapshot);

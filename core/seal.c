@@ -112,17 +112,23 @@ out:
     return st;
 }
 
-enum kv_status kv_seal_next_header(struct kv_engine *engine, const struct kv_log_tail *tail,
-                                   uint64_t end_lsn, struct kv_header *out)
+enum kv_status kv_seal_new_log(struct kv_engine *engine, struct kv_header *header,
+                               bool defer_header, struct kv_log **out)
 {
-    *out = (struct kv_header){
-        .role = KV_ROLE_LOG,
-        .number = kv_engine_new_number(engine),
-        .base_seq = tail->seq,
-        .time_ms = kv_io_now_ms(engine->place.io),
-        .log = {.base_lsn = end_lsn, .previous_digest = tail->digest, .previous_end_lsn = end_lsn}};
-    memcpy(out->uuid, engine->place.uuid, KV_UUID_BYTES);
-    return kv_io_random(engine->place.io, &out->salt, sizeof(out->salt));
+    enum kv_status st;
+
+    *out = NULL;
+    memcpy(header->uuid, engine->place.uuid, KV_UUID_BYTES);
+    header->time_ms = kv_io_now_ms(engine->place.io);
+    st = kv_io_random(engine->place.io, &header->salt, sizeof(header->salt));
+    if (st == KV_OK)
+        st = kv_engine_take_manifest(engine);
+    if (st != KV_OK)
+        return st;
+    header->number = kv_engine_new_number(engine);
+    st = kv_log_create(&engine->place, header, defer_header, out);
+    kv_engine_drop_manifest(engine);
+    return st;
 }
 
 /* The manifest that lists `info` as the newest run and `log` as the active log. MANIFEST is held. */
@@ -131,6 +137,7 @@ static enum kv_status install(struct kv_engine *engine, struct kv_segment_info *
 {
     struct kv_version *version;
     struct kv_manifest next;
+    bool renamed;
     enum kv_status st = kv_manifest_copy(&next, &engine->manifest);
 
     if (st != KV_OK)
@@ -147,7 +154,7 @@ static enum kv_status install(struct kv_engine *engine, struct kv_segment_info *
     next.active.previous_digest = log->header.log.previous_digest;
     st = kv_manifest_add_run(&next, 0, info);
     if (st == KV_OK)
-        st = kv_engine_install(engine, &next, log);
+        st = kv_engine_install(engine, &next, log, &renamed);
     kv_manifest_release(&next);
     return st;
 }
@@ -179,7 +186,11 @@ enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail)
     struct kv_version *version = kv_engine_version(engine);
     struct kv_log *log = version->log, *next = NULL;
     struct kv_segment_info info = {0};
-    struct kv_header header;
+    uint64_t end_lsn = kv_log_lsn(log, log->tail.end_bytes);
+    struct kv_header header = {.base_seq = log->tail.seq,
+                               .log = {.base_lsn = end_lsn,
+                                       .previous_digest = log->tail.digest,
+                                       .previous_end_lsn = end_lsn}};
     enum kv_status st = KV_OK;
 
     if (log->tail.record_count == 0)
@@ -188,9 +199,7 @@ enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail)
     if (st == KV_OK)
         st = kv_seal_describe(&engine->place, log, &log->tail, &info);
     if (st == KV_OK)
-        st = kv_seal_next_header(engine, &log->tail, kv_log_lsn(log, log->tail.end_bytes), &header);
-    if (st == KV_OK)
-        st = kv_log_create(&engine->place, &header, false, &next);
+        st = kv_seal_new_log(engine, &header, false, &next);
     if (st == KV_OK)
         st = kv_io_sync(next->file);
     if (st == KV_OK)

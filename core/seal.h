@@ -26,8 +26,11 @@ enum kv_status kv_seal_describe(const struct kv_place *place, struct kv_log *log
                                 const struct kv_log_tail *end,
                                 struct kv_segment_info *info) KV_WARN_UNUSED;
 
-/* The header of a log that follows `tail` of a log, which ends at `end_lsn`; salt and number are new. */
-enum kv_status kv_seal_next_header(struct kv_engine *engine, const struct kv_log_tail *tail,
-                                   uint64_t end_lsn, struct kv_header *out) KV_WARN_UNUSED;
+/*
+ * Create a log with this header, of which role, uuid, number, salt, time and
+ * record limit are filled in.
+ */
+enum kv_status kv_seal_new_log(struct kv_engine *engine, struct kv_header *header,
+                               bool defer_header, struct kv_log **out) KV_WARN_UNUSED;
 
 #endif

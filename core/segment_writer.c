@@ -94,7 +94,7 @@ void kv_segment_writer_close(struct kv_segment_writer *writer)
         return;
     /* The index comes last and leaves nothing behind when it fails. */
     if (writer->file && !writer->finished)
-        (void)kv_io_unlink(writer->place->dir, writer->name);
+        kv_place_remove_segment(writer->place, writer->header.number);
     kv_io_file_close(writer->file);
     kv_buffer_release(&writer->buffer);
     kv_segment_info_release(&writer->info);

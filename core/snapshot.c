@@ -26,11 +26,13 @@ void kv_snapshot_free(struct kv_snapshot *snapshot)
 
 enum kv_status kv_snapshot_acquire(struct kv_snapshot *snapshot)
 {
+    enum kv_status st;
+
     if (snapshot->held)
         return kv_fail(KV_INVALID, "the snapshot is held already");
-    snapshot->lsn = kv_engine_acquire(&snapshot->store->engine, &snapshot->pin);
-    snapshot->held = true;
-    return KV_OK;
+    st = kv_engine_acquire(&snapshot->store->engine, &snapshot->pin, &snapshot->lsn);
+    snapshot->held = st == KV_OK;
+    return st;
 }
 
 void kv_snapshot_release(struct kv_snapshot *snapshot)
@@ -49,11 +51,11 @@ uint64_t kv_snapshot_seq(const struct kv_snapshot *snapshot)
 uint64_t kv_store_seq(struct kv_store *store)
 {
     struct kv_pin pin = {0};
-    uint64_t lsn, seq;
+    uint64_t lsn, seq = 0;
 
     kv_engine_add_pin(&store->engine, &pin);
-    lsn = kv_engine_acquire(&store->engine, &pin);
-    seq = kv_version_seq(pin.version, lsn);
+    if (kv_engine_acquire(&store->engine, &pin, &lsn) == KV_OK)
+        seq = kv_version_seq(pin.version, lsn);
     kv_engine_remove_pin(&store->engine, &pin);
     return seq;
 }
@@ -82,8 +84,9 @@ enum kv_status kv_get(struct kv_store *store, struct kv_slice key, void **row, s
     *row = NULL;
     *row_size = 0;
     kv_engine_add_pin(&store->engine, &snapshot.pin);
-    snapshot.lsn = kv_engine_acquire(&store->engine, &snapshot.pin);
-    st = kv_snapshot_get(&snapshot, NULL, key, &entry);
+    st = kv_engine_acquire(&store->engine, &snapshot.pin, &snapshot.lsn);
+    if (st == KV_OK)
+        st = kv_snapshot_get(&snapshot, NULL, key, &entry);
     if (st == KV_OK) {
         *row = malloc(entry.row.size + 1);
         if (*row) {

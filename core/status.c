@@ -8,6 +8,8 @@
 enum { MESSAGE_BYTES = 512 };
 
 static _Thread_local char message[MESSAGE_BYTES];
+_Static_assert(sizeof(((struct kv_held_message *)0)->text) == MESSAGE_BYTES,
+               "a held message is whole");
 
 enum kv_status kv_fail(enum kv_status st, const char *format, ...)
 {
@@ -41,6 +43,16 @@ enum kv_status kv_fail_nomem(void)
 const char *kv_message(void)
 {
     return message;
+}
+
+void kv_message_hold(struct kv_held_message *held)
+{
+    memcpy(held->text, message, sizeof(message));
+}
+
+void kv_message_restore(const struct kv_held_message *held)
+{
+    memcpy(message, held->text, sizeof(message));
 }
 
 const char *kv_status_name(enum kv_status st)

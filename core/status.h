@@ -53,6 +53,13 @@ enum kv_status kv_fail_nomem(void);
  */
 const char *kv_message(void);
 
+/* Keep this thread's message across work whose failures are of no interest. */
+struct kv_held_message {
+    char text[512];
+};
+void kv_message_hold(struct kv_held_message *held);
+void kv_message_restore(const struct kv_held_message *held);
+
 /* The name of a status, such as "KV_CORRUPT", for logs and tests. */
 const char *kv_status_name(enum kv_status st);
 

@@ -86,32 +86,56 @@ static enum kv_status open_directory(struct kv_io *io, const char *path,
     return st == KV_OK ? kv_io_dir_open(io, path, out) : st;
 }
 
-/* Be the only process: OPEN, then ATTACHED. */
-static enum kv_status attach(struct kv_engine *engine, unsigned timeout_ms)
+/*
+ * OPEN, then ATTACHED: exclusively if possible, then this process is alone and
+ * recovers; else shared, which means that somebody has recovered.
+ */
+static enum kv_status attach(struct kv_engine *engine, unsigned timeout_ms, bool *alone)
 {
-    enum kv_lock_mode mode = engine->place.readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE;
+    bool readonly = engine->place.readonly;
     unsigned wait_ms = timeout_ms > ATTACH_WAIT_MS ? timeout_ms : ATTACH_WAIT_MS;
     enum kv_status st;
 
-    st = kv_lock_open(engine->place.io, engine->place.dir, engine->place.file_mode,
-                      engine->place.readonly, &engine->lock);
+    *alone = false;
+    st = kv_lock_open(engine->place.io, engine->place.dir, engine->place.file_mode, readonly,
+                      &engine->lock);
     if (st != KV_OK)
         return st;
     engine->page = kv_lock_page(engine->lock);
-    st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, mode, wait_ms);
-    if (st == KV_OK)
-        st = kv_lock_wait(engine->lock, KV_LOCK_ATTACHED, mode, timeout_ms);
+    st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE,
+                      wait_ms);
+    if (st == KV_OK && !readonly) {
+        st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE);
+        *alone = st == KV_OK;
+        if (st == KV_BUSY)
+            st = kv_lock_wait(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_SHARED, wait_ms);
+    } else if (st == KV_OK) {
+        st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED_RO, KV_LOCK_SHARED);
+    }
     if (st == KV_OK)
         st = kv_lock_check(engine->lock);
     if (st == KV_BUSY)
+        st = kv_fail(KV_BUSY, "%s: another process is opening or closing the store", engine->path);
+    return st;
+}
+
+/* Alone with the store, or KV_BUSY. */
+static enum kv_status attach_alone(struct kv_engine *engine)
+{
+    bool alone;
+    enum kv_status st = attach(engine, 0, &alone);
+
+    if (st == KV_OK && !alone)
         st = kv_fail(KV_BUSY, "%s: another process has the store open", engine->path);
     return st;
 }
 
-/* Recovery is done: let other threads' calls in, and other processes' readers once they can be served. */
+/* Recovered, or joined those who have: let others attach. */
 static enum kv_status settle(struct kv_engine *engine)
 {
-    enum kv_status st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_SHARED);
+    enum kv_status st = engine->place.readonly
+                            ? KV_OK
+                            : kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_SHARED);
 
     kv_lock_drop(engine->lock, KV_LOCK_OPEN);
     return st;
@@ -126,10 +150,10 @@ static enum kv_status not_there(const struct kv_engine *engine)
 
 /* Load the manifest, or make a store if that is wanted. */
 static enum kv_status load_or_create(struct kv_engine *engine,
-                                     const struct kv_open_options *options)
+                                     const struct kv_open_options *options, bool alone)
 {
     struct kv_place *place = &engine->place;
-    bool create = options->mode != KV_OPEN_EXISTING && !options->readonly;
+    bool create = options->mode != KV_OPEN_EXISTING && !options->readonly && alone;
     enum kv_status st = kv_manifest_load(place->io, place->dir, place->path, &engine->manifest);
 
     if (st == KV_NOTFOUND)
@@ -152,6 +176,7 @@ static enum kv_status start(struct kv_store *store, const struct kv_open_options
 {
     struct kv_engine *engine = &store->engine;
     enum kv_status st = KV_OK;
+    bool alone = false;
 
     engine->place.path = engine->path;
     engine->place.file_mode = options->file_mode;
@@ -163,13 +188,15 @@ static enum kv_status start(struct kv_store *store, const struct kv_open_options
     if (st == KV_OK)
         st = kv_io_random(engine->place.io, &engine->nonce_seed, sizeof(engine->nonce_seed));
     if (st == KV_OK)
-        st = attach(engine, options->settings.busy_timeout_ms);
+        st = attach(engine, options->settings.busy_timeout_ms, &alone);
     if (st == KV_OK)
-        st = load_or_create(engine, options);
+        st = load_or_create(engine, options, alone);
     if (st == KV_OK) /* manifests come and go, the schema stays */
         st = kv_buffer_set(&store->schema, kv_buffer_slice(&engine->manifest.schema));
     if (st == KV_OK)
-        st = kv_recover(engine);
+        st = options->readonly ? kv_recover_readonly(engine)
+             : alone           ? kv_recover(engine)
+                               : kv_engine_refresh(engine);
     if (st == KV_OK)
         st = settle(engine);
     return st;
@@ -325,7 +352,7 @@ static enum kv_status destroy_locked(const char *path, struct kv_io *io)
     if (st == KV_OK)
         st = kv_create_check_store(engine->place.dir, path);
     if (st == KV_OK)
-        st = attach(engine, 0);
+        st = attach_alone(engine);
     if (st == KV_OK)
         st = destroy_files(io, engine->place.dir, path);
     store_free(store);
@@ -349,11 +376,18 @@ static enum kv_status check_closed(struct kv_store *store, struct kv_verify *che
 {
     struct kv_engine *engine = &store->engine;
     enum kv_status st = kv_create_check_store(engine->place.dir, engine->path);
+    enum kv_lock_mode held = KV_LOCK_NONE;
+    bool alone;
 
     engine->place.path = engine->path;
     engine->place.readonly = true;
     if (st == KV_OK)
-        st = attach(engine, 0);
+        st = attach(engine, 0, &alone);
+    if (st == KV_OK) /* OPEN is held: whoever is attached now stays the only one */
+        st = kv_lock_test(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE, &held);
+    if (st == KV_OK && held != KV_LOCK_NONE)
+        st = kv_fail(KV_BUSY, "%s: another process has the store open; check it there",
+                     engine->path);
     if (st != KV_OK)
         return st;
     st = kv_manifest_load(engine->place.io, engine->place.dir, engine->path, &engine->manifest);

@@ -5,10 +5,8 @@
  * and durable as the settings say. publish then makes them the log's, and
  * stores the committed LSN last (release): who loads it sees everything below.
  *
- * If a commit's sync fails, nobody can know what reached the disk. The COMMIT
- * is written over, which mends what the page cache shows, and the store
- * refuses writes: the next opening finds an unclean end and fails over
- * (recover.h).
+ * If a commit's sync fails, nobody can know what reached the disk: that is
+ * resolved by failover (failover.h) before the failure is reported.
  */
 #include "txn.h"
 
@@ -17,6 +15,7 @@
 #include "compact.h"
 #include "hash.h"
 #include "seal.h"
+#include "writer.h"
 
 enum { SYNC_AFTER_MS = 1000, SYNC_AFTER_BYTES = 64 * 1024 * 1024 };
 
@@ -38,9 +37,11 @@ static uint64_t stretch(const struct kv_settings *settings)
 /* Read the newest state, and write behind it. WRITER is held, so it stays the newest. */
 static enum kv_status settle(struct kv_txn *txn)
 {
+    enum kv_status st = kv_engine_acquire(&txn->store->engine, &txn->pin, &txn->lsn);
     struct kv_log *log;
 
-    txn->lsn = kv_engine_acquire(&txn->store->engine, &txn->pin);
+    if (st != KV_OK)
+        return st;
     log = txn->pin.version->log;
     return kv_write_set_new(log, log->tail.seq + 1, &txn->set);
 }
@@ -66,23 +67,22 @@ enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *se
     *out = NULL;
     settings = kv_store_settings(store, settings);
     st = kv_engine_check_writable(engine);
-    if (st == KV_OK)
-        st = kv_engine_take_writer(engine, settings->busy_timeout_ms);
     if (st != KV_OK)
         return st;
     txn = calloc(1, sizeof(*txn));
-    if (!txn) {
-        kv_engine_drop_writer(engine);
+    if (!txn)
         return kv_fail_nomem();
+    st = kv_writer_take(engine, settings->busy_timeout_ms);
+    if (st != KV_OK) {
+        free(txn);
+        return st;
     }
     txn->store = store;
     txn->settings = settings;
     /* Unpredictable for each holder of WRITER, without a system call. */
     txn->nonce = kv_digest_add(engine->nonce_seed, ++engine->nonce_count);
     kv_engine_add_pin(engine, &txn->pin);
-    st = kv_engine_check_writable(engine);
-    if (st == KV_OK)
-        st = seal_if_due(txn);
+    st = seal_if_due(txn);
     if (st == KV_OK)
         st = settle(txn);
     if (st != KV_OK) {
@@ -100,7 +100,7 @@ static void finish(struct kv_txn *txn)
 
     kv_write_set_unref(txn->set);
     kv_engine_remove_pin(engine, &txn->pin);
-    kv_engine_drop_writer(engine);
+    kv_engine_drop_writer(engine, false);
     free(txn);
 }
 
@@ -125,6 +125,16 @@ static enum kv_status follow_log(struct kv_txn *txn)
     return st;
 }
 
+/* The active log is another one now: read the newest state and write behind it. */
+static enum kv_status renew(struct kv_txn *txn)
+{
+    enum kv_status st;
+
+    kv_engine_release_pin(&txn->pin);
+    st = kv_engine_acquire(&txn->store->engine, &txn->pin, &txn->lsn);
+    return st == KV_OK ? follow_log(txn) : st;
+}
+
 /*
  * The transaction does not fit what is left of the log: seal that at its
  * committed end and move the records behind it to a new one.
@@ -136,9 +146,7 @@ static enum kv_status change_log(struct kv_txn *txn)
 
     if (st != KV_OK)
         return st;
-    kv_engine_release_pin(&txn->pin);
-    txn->lsn = kv_engine_acquire(engine, &txn->pin);
-    return follow_log(txn);
+    return renew(txn);
 }
 
 /* Make sure that a record of `size` and a COMMIT fit the log. */
@@ -170,6 +178,15 @@ static enum kv_status make_room(struct kv_txn *txn, size_t size)
     return KV_OK;
 }
 
+/* Its log may have been given up: what is written there would count nowhere, or twice. */
+static enum kv_status check_usable(const struct kv_txn *txn)
+{
+    if (!txn->failed)
+        return KV_OK;
+    return kv_fail(KV_IOERR, "%s: the transaction could not be committed; roll it back",
+                   txn->store->engine.path);
+}
+
 static enum kv_status check_sizes(const struct kv_txn *txn, struct kv_slice key,
                                   struct kv_slice row)
 {
@@ -198,18 +215,22 @@ static enum kv_status unprepare(struct kv_txn *txn)
         st = kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes);
     if (st == KV_OK)
         return KV_OK;
-    atomic_store(&engine->page->refuse_writes, 1);
+    st = kv_writer_resolve(engine, false);
+    if (st == KV_OK)
+        return renew(txn);
     return kv_fail_in(st,
-                      "%s: a commit could not be taken back, whether it counts is unknown until "
-                      "the store is opened again",
+                      "%s: a commit could not be taken back; whether it counts is unknown until "
+                      "the store is opened again or a write succeeds",
                       engine->path);
 }
 
 static enum kv_status add(struct kv_txn *txn, enum kv_kind kind, struct kv_slice key,
                           struct kv_slice row)
 {
-    enum kv_status st = check_sizes(txn, key, row);
+    enum kv_status st = check_usable(txn);
 
+    if (st == KV_OK)
+        st = check_sizes(txn, key, row);
     if (st == KV_OK && txn->prepared)
         st = unprepare(txn);
     if (st == KV_OK)
@@ -286,27 +307,34 @@ static bool must_sync(const struct kv_txn *txn)
            atomic_load(&engine->page->durable_lsn) + SYNC_AFTER_BYTES;
 }
 
-/* The commit's sync failed. What is on disk is unknown, what readers see must not be. */
+/*
+ * The commit's sync failed: what is on disk is unknown. The COMMIT is written
+ * over, which mends what the page cache shows, and failover decides the rest
+ * before anybody is told.
+ */
 static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
 {
+    struct kv_engine *engine = &txn->store->engine;
+    char cause[256] = "";
     enum kv_status overwritten;
-    char cause[256];
 
-    cause[0] = '\0';
+    txn->failed = true;
     strncat(cause, kv_message(), sizeof(cause) - 1);
     overwritten = kv_write_set_uncommit(txn->set);
-    (void)overwritten;
+    (void)overwritten; /* failover ends at the committed end in any case */
+    if (kv_writer_resolve(engine, false) == KV_OK)
+        return kv_fail(st, "%s; the transaction was rolled back", cause);
     return kv_fail(
         st,
-        "%s; the transaction is not committed, unless a crash brings it back: its outcome "
-        "is unknown until the store is opened again, and until then nothing can be written",
+        "%s; the transaction is rolled back, unless a crash brings it back: its outcome is "
+        "unknown until the store is opened again or a write succeeds",
         cause);
 }
 
 enum kv_status kv_txn_prepare(struct kv_txn *txn)
 {
     struct kv_engine *engine = &txn->store->engine;
-    enum kv_status st = kv_engine_check_writable(engine);
+    enum kv_status st = check_usable(txn);
 
     if (st == KV_OK)
         st = follow_log(txn);
@@ -327,6 +355,9 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn)
             if (st != KV_OK)
                 st = abandon(txn, st);
         }
+        /* Another process's sync may have failed meanwhile. */
+        if (st == KV_OK && atomic_load(&engine->page->refuse_writes))
+            st = abandon(txn, kv_fail(KV_IOERR, "%s: the log could not be synced", engine->path));
     }
     txn->prepared = st == KV_OK;
     return st;

@@ -14,6 +14,7 @@ struct kv_txn {
     uint64_t nonce;
     bool prepared;
     bool durable;            /* prepared, and synced since */
+    bool failed;             /* its log was given up when it could not be committed */
     struct kv_commit commit; /* of a prepared transaction with records */
 };
 

@@ -97,7 +97,7 @@ void kv_verify_log(struct kv_verify *check, uint64_t number, uint64_t salt, uint
     enum kv_status st = kv_log_open(&check->place, number, salt, &log);
 
     if (st == KV_OK) {
-        st = kv_log_scan(log, start_lsn, &scan);
+        st = kv_log_scan(log, start_lsn, 0, &scan);
         if (st == KV_OK && kv_log_lsn(log, log->tail.end_bytes) < end_lsn)
             kv_verify_report(check, number, log->tail.end_bytes,
                              "damaged: committed transactions behind this offset cannot be read");

@@ -217,6 +217,7 @@ void kv_write_set_publish(struct kv_write_set *set, const struct kv_commit *comm
     struct kv_log_tail *tail = &log->tail;
     uint32_t count = kv_write_set_count(set);
 
+    pthread_mutex_lock(&log->index_mutex);
     tail->end_bytes = set->end_bytes + KV_COMMIT_BYTES;
     tail->seq = commit->seq;
     tail->digest = commit->digest;
@@ -225,8 +226,9 @@ void kv_write_set_publish(struct kv_write_set *set, const struct kv_commit *comm
         tail->min_time_ms = commit->time_ms;
     if (commit->time_ms > tail->max_time_ms)
         tail->max_time_ms = commit->time_ms;
-    kv_log_show(log, tail->end_bytes);
     kv_memtable_splice(&log->memtable, set->memtable.items, count);
+    kv_log_show(log, tail->end_bytes);
+    pthread_mutex_unlock(&log->index_mutex);
 }
 
 enum kv_status kv_write_set_uncommit(struct kv_write_set *set)

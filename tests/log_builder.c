@@ -160,7 +160,7 @@ struct scanned scan_bytes(struct fixture *fixture, struct kv_slice bytes, uint64
     memcpy(block, bytes.data, bytes.size);
     mapping = result.log->data;
     result.log->data = block;
-    result.st = kv_log_scan(result.log, start_lsn, &result.scan);
+    result.st = kv_log_scan(result.log, start_lsn, 0, &result.scan);
     result.log->data = mapping;
     free(block);
     return result;
@@ -274,6 +274,6 @@ struct kv_log *live_log_reopen(const struct kv_log *log, struct kv_log_scan *sca
     struct kv_log *again;
 
     ck_kv_fast(kv_log_open(log->place, log->header.number, log->header.salt, &again));
-    ck_kv_fast(kv_log_scan(again, log->header.log.base_lsn, scan));
+    ck_kv_fast(kv_log_scan(again, log->header.log.base_lsn, 0, scan));
     return again;
 }

@@ -405,15 +405,17 @@ START_TEST(test_kv_open_and_destroy_respect_other_processes)
     world_open(&world);
     world_put(&world, "a", "1");
     world_close(&world);
-    stranger = stranger_attach(KV_LOCK_SHARED);
-    expect_refusal(WORLD_PATH, KV_BUSY);
-    world.options.mode = KV_OPEN_NEW;
-    expect_refusal(WORLD_PATH, KV_BUSY);
-    ck_kv_is(kv_destroy(WORLD_PATH, world.io), KV_BUSY);
+    stranger = stranger_attach(KV_LOCK_EXCLUSIVE);
+    expect_refusal(WORLD_PATH, KV_BUSY); /* it is recovering */
     stranger_leave(stranger);
+    stranger = stranger_attach(KV_LOCK_SHARED);
+    world.options.mode = KV_OPEN_NEW;
+    expect_refusal(WORLD_PATH, KV_EXISTS);
+    ck_kv_is(kv_destroy(WORLD_PATH, world.io), KV_BUSY);
     world.options.mode = KV_OPEN_EXISTING;
     world_open(&world);
     world_expect_all(&world, "a=1");
+    stranger_leave(stranger);
     /* With somebody about, closing leaves the end to them. */
     stranger = stranger_attach(KV_LOCK_SHARED);
     world_put(&world, "b", "2");

@@ -1,0 +1,183 @@
+/* Copying a log's undurable end into a successor: see failover.h. */
+#include "failover.h"
+
+#include "cleanup.h"
+#include "seal.h"
+#include "write_set.h"
+
+/* Copy transactions of `from`, whose records are in its memtable, from `start` on to the end of `to`. */
+struct copier {
+    struct kv_engine *engine;
+    struct kv_log *from, *to;
+    uint32_t at;    /* offset in `from` */
+    uint32_t index; /* of the next item in its memtable */
+};
+
+/* The COMMIT behind the next transaction's records, which are `*count`. */
+static enum kv_status next_commit(struct copier *copier, uint32_t *count, struct kv_commit *commit)
+{
+    struct kv_log *from = copier->from;
+    uint32_t at = copier->at, end = from->tail.end_bytes;
+
+    *count = 0;
+    for (;;) {
+        struct kv_slice bytes = kv_slice_of(from->data + at, end - at);
+        struct kv_record record;
+        enum kv_status st;
+
+        if (kv_record_kind(bytes) == KV_COMMIT) {
+            copier->at = at + KV_COMMIT_BYTES;
+            return kv_commit_decode(bytes, from->header.salt, at, commit);
+        }
+        st = kv_log_decode(from, at, end, &record);
+        if (st != KV_OK)
+            return st;
+        at += record.size_bytes;
+        ++*count;
+    }
+}
+
+static enum kv_status copy_records(struct copier *copier, uint32_t count, struct kv_write_set *set)
+{
+    struct kv_log *from = copier->from;
+    enum kv_status st = KV_OK;
+
+    for (uint32_t i = 0; i < count && st == KV_OK; i++) {
+        const struct kv_item *item = &from->memtable.items[copier->index++];
+        struct kv_record record;
+
+        st = kv_log_decode(from, item->offset_bytes, from->tail.end_bytes, &record);
+        if (st == KV_OK)
+            st = kv_write_set_add(set, record.kind, item->hash, record.key, record.row);
+    }
+    return st;
+}
+
+/* Copy one transaction: seq and time stay, LSNs, nonce and digest are new. */
+static enum kv_status copy_transaction(struct copier *copier)
+{
+    struct kv_write_set *set = NULL;
+    struct kv_commit commit;
+    uint32_t count;
+    enum kv_status st = next_commit(copier, &count, &commit);
+
+    if (st == KV_OK)
+        st = kv_write_set_new(copier->to, commit.seq, &set);
+    if (st == KV_OK)
+        st = copy_records(copier, count, set);
+    if (st == KV_OK) {
+        commit.durable_lsn = kv_log_lsn(copier->to, KV_HEADER_BYTES);
+        commit.nonce = copier->engine->nonce_seed;
+        st = kv_write_set_commit(set, &commit);
+    }
+    if (st == KV_OK)
+        kv_write_set_publish(set, &commit);
+    kv_write_set_unref(set);
+    return st;
+}
+
+/* The log that takes over: copies of what comes after `durable`, durable itself, header last. */
+static enum kv_status make_successor(struct kv_engine *engine, struct kv_log *from,
+                                     const struct kv_log_tail *durable, struct kv_log **out)
+{
+    struct copier copier = {
+        .engine = engine, .from = from, .at = durable->end_bytes, .index = durable->record_count};
+    uint64_t past =
+        kv_log_lsn(from, from->allocated_bytes > from->tail.end_bytes ? from->allocated_bytes
+                                                                      : from->tail.end_bytes);
+    struct kv_header header = {
+        .base_seq = durable->seq,
+        .log = {.base_lsn = past,
+                .previous_digest = durable->digest,
+                .previous_end_lsn = kv_log_lsn(from, durable->end_bytes),
+                .copied_seq = from->tail.seq > durable->seq ? from->tail.seq : 0}};
+    enum kv_status st = kv_seal_new_log(engine, &header, true, &copier.to);
+
+    *out = NULL;
+    if (st != KV_OK)
+        return st;
+    while (st == KV_OK && copier.at < from->tail.end_bytes)
+        st = copy_transaction(&copier);
+    if (st == KV_OK)
+        st = kv_io_sync(copier.to->file);
+    if (st == KV_OK)
+        st = kv_log_write_header(copier.to);
+    if (st == KV_OK)
+        st = kv_io_sync(copier.to->file);
+    if (st != KV_OK) {
+        kv_log_unref(copier.to);
+        return st;
+    }
+    *out = copier.to;
+    return KV_OK;
+}
+
+/* The manifest in which `to` is active and `from` is sealed where it was durable, or gone if nothing of it is left. */
+static enum kv_status failover_manifest(struct kv_engine *engine, struct kv_log *from,
+                                        const struct kv_log_tail *durable, struct kv_log *to,
+                                        struct kv_manifest *next)
+{
+    struct kv_segment_info info = {0};
+    enum kv_status st = kv_manifest_copy(next, &engine->manifest);
+
+    if (st == KV_OK && durable->record_count > 0) {
+        st = kv_seal_describe(&engine->place, from, durable, &info);
+        if (st == KV_OK) {
+            next->log_bytes_written += info.end_bytes;
+            st = kv_manifest_add_run(next, 0, &info);
+        }
+    }
+    kv_segment_info_release(&info);
+    if (st != KV_OK) {
+        kv_manifest_release(next);
+        return st;
+    }
+    next->last_seq = to->header.base_seq;
+    next->active.number = to->header.number;
+    next->active.salt = to->header.salt;
+    next->active.base_lsn = to->header.log.base_lsn;
+    next->active.start_lsn = kv_log_lsn(to, to->tail.end_bytes);
+    next->active.previous_digest = to->header.log.previous_digest;
+    return KV_OK;
+}
+
+/* All of the new log is durable and committed; the doubt is over. */
+static void announce(struct kv_engine *engine, const struct kv_log *to)
+{
+    struct kv_page *page = engine->page;
+    uint64_t lsn = kv_log_lsn(to, to->tail.end_bytes);
+
+    kv_engine_note_durable(engine, lsn);
+    atomic_store_explicit(&page->committed_lsn, lsn, memory_order_release);
+    atomic_store(&page->syncing, 0);
+    atomic_store(&page->refuse_writes, 0);
+}
+
+enum kv_status kv_failover(struct kv_engine *engine, struct kv_log *from,
+                           const struct kv_log_scan *scan)
+{
+    struct kv_log_tail durable = scan->durable;
+    struct kv_manifest next = {0};
+    struct kv_log *to = NULL;
+    bool renamed;
+    enum kv_status st;
+
+    if (durable.end_bytes < KV_FAILOVER_SEAL_MIN_BYTES)
+        durable = (struct kv_log_tail){.end_bytes = KV_HEADER_BYTES,
+                                       .seq = from->header.base_seq,
+                                       .digest = from->header.log.previous_digest};
+    st = make_successor(engine, from, &durable, &to);
+    if (st == KV_OK)
+        st = kv_engine_take_manifest(engine);
+    if (st == KV_OK) {
+        st = failover_manifest(engine, from, &durable, to, &next);
+        if (st == KV_OK)
+            st = kv_engine_install(engine, &next, to, &renamed);
+        kv_engine_drop_manifest(engine);
+    }
+    if (st == KV_OK)
+        announce(engine, to);
+    kv_manifest_release(&next);
+    kv_log_unref(to);
+    return st;
+}

@@ -1,0 +1,113 @@
+/* Becoming the writer, and resolving doubt: see writer.h. */
+#include "writer.h"
+
+#include "cleanup.h"
+#include "failover.h"
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Did a process die in a sync? Asking costs nothing unless one is going on or has. */
+static bool sync_died(struct kv_engine *engine)
+{
+    bool died = false;
+
+    if (atomic_load(&engine->page->syncing) == 0 || pthread_mutex_trylock(&engine->sync_mutex) != 0)
+        return false;
+    if (kv_lock_try(engine->lock, KV_LOCK_SYNC, KV_LOCK_EXCLUSIVE) == KV_OK) {
+        died = atomic_load(&engine->page->syncing) != 0;
+        kv_lock_drop(engine->lock, KV_LOCK_SYNC);
+    }
+    pthread_mutex_unlock(&engine->sync_mutex);
+    return died;
+}
+
+/*
+ * Doubt leaves files behind that no manifest names. Removing them can wait for
+ * the next opening, so whatever stands in the way is no failure.
+ */
+static void clean_up(struct kv_engine *engine)
+{
+    struct kv_version *version = kv_engine_version(engine);
+    enum kv_status st = kv_engine_take_compactor(engine, 0);
+
+    if (st == KV_OK) {
+        st = kv_engine_take_manifest(engine);
+        if (st == KV_OK) {
+            st = kv_cleanup_check_unlisted(engine, &version->log->tail);
+            if (st == KV_OK)
+                st = kv_cleanup(engine, false);
+            kv_engine_drop_manifest(engine);
+        }
+        kv_engine_drop_compactor(engine);
+    }
+    kv_version_unref(version);
+}
+
+enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
+{
+    const struct kv_manifest *manifest = &engine->manifest;
+    uint64_t committed_lsn, durable_lsn;
+    struct kv_log_scan scan;
+    struct kv_log *log;
+    enum kv_status st;
+
+    if (!adopt)
+        atomic_store(&engine->page->refuse_writes, 1);
+    /* From the manifest on disk: its maker may have died before announcing it. */
+    st = kv_engine_take_manifest(engine);
+    if (st != KV_OK)
+        return st;
+    kv_engine_drop_manifest(engine);
+    committed_lsn = later(atomic_load(&engine->page->committed_lsn), manifest->active.start_lsn);
+    durable_lsn = later(atomic_load(&engine->page->durable_lsn), manifest->active.start_lsn);
+    st = kv_log_open(&engine->place, manifest->active.number, manifest->active.salt, &log);
+    if (st != KV_OK)
+        return st;
+    st = kv_log_scan(log, durable_lsn, adopt ? 0 : committed_lsn, &scan);
+    if (st == KV_OK && kv_log_lsn(log, log->tail.end_bytes) < committed_lsn)
+        st = kv_fail(KV_CORRUPT,
+                     "%s: committed transactions at the end of log %llu can no longer be read; "
+                     "nothing can be written; copy what can be read into a new store",
+                     engine->path, (unsigned long long)log->header.number);
+    if (st == KV_OK)
+        st = kv_failover(engine, log, &scan);
+    kv_log_unref(log);
+    if (st == KV_OK)
+        clean_up(engine);
+    return st;
+}
+
+/* See what others have committed. */
+static enum kv_status catch_up(struct kv_engine *engine)
+{
+    struct kv_version *version;
+    uint64_t lsn = atomic_load(&engine->page->committed_lsn);
+    enum kv_status st = kv_engine_refresh(engine);
+
+    if (st != KV_OK)
+        return st;
+    version = kv_engine_version(engine);
+    st = kv_log_catch_up(version->log, later(lsn, version->start_lsn));
+    kv_version_unref(version);
+    return st;
+}
+
+enum kv_status kv_writer_take(struct kv_engine *engine, unsigned timeout_ms)
+{
+    bool died, failed;
+    enum kv_status st = kv_engine_take_writer(engine, timeout_ms, &died);
+
+    if (st != KV_OK)
+        return st;
+    failed = atomic_load(&engine->page->refuse_writes) != 0 || sync_died(engine);
+    if (died || failed)
+        st = kv_writer_resolve(engine, !failed);
+    else
+        st = catch_up(engine);
+    if (st != KV_OK)
+        kv_engine_drop_writer(engine, died);
+    return st;
+}

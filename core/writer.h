@@ -1,0 +1,26 @@
+/*
+ * Becoming the writer: WRITER, with everything that others have done seen, and
+ * whatever doubt they left resolved.
+ */
+#ifndef KV_WRITER_H
+#define KV_WRITER_H
+
+#include "engine.h"
+
+/*
+ * Take WRITER, waiting up to `timeout_ms` (KV_BUSY). The newest version is
+ * installed then, its log indexed to the committed end, and nothing is in
+ * doubt: if a writer or a sync died, or a sync failed, this fails over first.
+ * Give it back with kv_engine_drop_writer.
+ */
+enum kv_status kv_writer_take(struct kv_engine *engine, unsigned timeout_ms) KV_WARN_UNUSED;
+
+/*
+ * Fail over because of doubt about the log's tail; WRITER is held, nothing is
+ * being written. With `adopt`, a complete transaction behind the committed end counts: its writer
+ * died before it could say so. Otherwise the committed end is the end.
+ * Until this succeeds the store refuses writes.
+ */
+enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt) KV_WARN_UNUSED;
+
+#endif
