@@ -24,6 +24,9 @@ struct kv_open_options kv_open_options_default(void)
 
 enum kv_status kv_settings_check(const struct kv_settings *settings)
 {
+    if ((unsigned)settings->synchronous > KV_SYNC_FULL)
+        return kv_fail(KV_INVALID, "synchronous is %d; it may be off, normal or full",
+                       (int)settings->synchronous);
     if (settings->segment_bytes < 64 * KIB || settings->segment_bytes > GIB)
         return kv_fail(KV_INVALID, "segment_bytes is %llu; it may be 64KB to 1GB",
                        (unsigned long long)settings->segment_bytes);
