@@ -539,8 +539,8 @@ int main(void)
             run_workload(&kv, i, round);
         }
     }
+    stop_peer(&kv); /* first: it holds the other one's pipe open, too */
     stop_peer(&ordinary);
-    stop_peer(&kv);
     report(&options, &ordinary, &kv);
     printf("%-24s %12.1f\n\n", "raw fdatasync, µs", raw_sync_seconds(&options) * 1e6);
     return EXIT_SUCCESS;
