@@ -44,6 +44,7 @@ struct batch {
 
 struct kv_cursor {
     sqlite3_vtab_cursor base;
+    struct kv_link *link; /* shared: the table may lose its own before the cursor closes */
     enum mode mode;
     struct kv_view *view; /* NULL until the first xFilter */
     bool saw_own;         /* own writes were visible through `view` */
@@ -88,6 +89,7 @@ int kv_cursor_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
     table->idle = NULL;
     if (!cursor)
         return SQLITE_NOMEM;
+    cursor->link = kv_link_share(table->link);
     *out = &cursor->base;
     return SQLITE_OK;
 }
@@ -101,14 +103,14 @@ static void reset(struct kv_cursor *cursor)
         cursor->scan = NULL;
     }
     if (cursor->watch.is_listed)
-        kv_link_unwatch(table_of(cursor)->link, &cursor->watch);
+        kv_link_unwatch(cursor->link, &cursor->watch);
     cursor->watch.is_cut = false;
 }
 
 static void release_view(struct kv_cursor *cursor)
 {
     if (cursor->view)
-        kv_link_release(table_of(cursor)->link, cursor->view);
+        kv_link_release(cursor->view);
     cursor->view = NULL;
     cursor->saw_own = false;
 }
@@ -120,6 +122,7 @@ int kv_cursor_close(sqlite3_vtab_cursor *base)
 
     reset(cursor);
     release_view(cursor);
+    kv_link_leave(cursor->link);
     kv_scratch_trim(&cursor->copy);
     kv_scratch_trim(&cursor->batch.own);
     kv_scratch_trim(&cursor->batch.keys);
@@ -200,7 +203,7 @@ static int filter_point(struct kv_cursor *cursor, sqlite3_value *value)
     default: return SQLITE_OK; /* NULL, or too long for a key: no row */
     }
     key = kv_scratch_slice(&cursor->lower);
-    st = kv_snapshot_get(cursor->view->snapshot, table->link->txn, key, &entry);
+    st = kv_snapshot_get(cursor->view->snapshot, cursor->link->txn, key, &entry);
     if (st != KV_OK)
         return kv_table_status(table, st);
     cursor->mode = MODE_POINT;
@@ -289,8 +292,8 @@ static enum kv_status prefetch_item(struct kv_cursor *cursor, struct item *item)
 {
     struct batch *batch = &cursor->batch;
     struct kv_entry entry;
-    enum kv_status st = kv_snapshot_get(cursor->view->snapshot, table_of(cursor)->link->txn,
-                                        key_of(batch, item), &entry);
+    enum kv_status st =
+        kv_snapshot_get(cursor->view->snapshot, cursor->link->txn, key_of(batch, item), &entry);
 
     item->is_found = st == KV_OK;
     if (st != KV_OK)
@@ -316,7 +319,7 @@ static int prefetch(struct kv_cursor *cursor)
     batch->own.size = 0;
     for (size_t i = 0; i < batch->count && st == KV_OK; i++)
         st = prefetch_item(cursor, &batch->items[i]);
-    kv_link_watch(table_of(cursor)->link, &cursor->watch);
+    kv_link_watch(cursor->link, &cursor->watch);
     return kv_table_status(table_of(cursor), st);
 }
 
@@ -379,7 +382,7 @@ static int filter_batch(struct kv_cursor *cursor, int plan, sqlite3_value *list)
     sort_items(batch);
     batch->position = 0;
     batch->is_descending = plan & KV_PLAN_DESC;
-    batch->is_prefetched = table_of(cursor)->link->txn != NULL;
+    batch->is_prefetched = cursor->link->txn != NULL;
     if (batch->is_prefetched)
         code = prefetch(cursor);
     if (code != SQLITE_OK)
@@ -472,7 +475,7 @@ static int filter_range(struct kv_cursor *cursor, int plan, sqlite3_value **argv
     if (bound == KV_BOUND_NOMEM)
         st = kv_fail_nomem();
     else if (bound != KV_BOUND_NOTHING)
-        st = kv_scan_open(cursor->view->snapshot, table->link->txn, &range, &cursor->scan);
+        st = kv_scan_open(cursor->view->snapshot, cursor->link->txn, &range, &cursor->scan);
     kv_scratch_release(&glob.lower);
     kv_scratch_release(&glob.upper);
     if (st != KV_OK)
@@ -486,7 +489,7 @@ static int filter_range(struct kv_cursor *cursor, int plan, sqlite3_value **argv
 /* Have a view. See the head of this file for which. */
 static enum kv_status take_view(struct kv_cursor *cursor)
 {
-    struct kv_link *link = table_of(cursor)->link;
+    struct kv_link *link = cursor->link;
     enum kv_status st = KV_OK;
 
     if (cursor->view && cursor->saw_own && cursor->view->commit_count != link->commit_count)
@@ -536,7 +539,7 @@ static int malformed(struct kv_cursor *cursor)
 {
     return kv_table_error(table_of(cursor), SQLITE_CORRUPT_VTAB,
                           "a row in the store %s is malformed; it was not written by this table",
-                          kv_store_path(table_of(cursor)->link->store));
+                          kv_store_path(cursor->link->store));
 }
 
 static int key_column(struct kv_cursor *cursor, sqlite3_context *context)

@@ -42,7 +42,7 @@ static enum kv_status check(struct kv_table *table)
     if (st == KV_OK)
         st = check_rows(table, scan);
     kv_scan_close(scan);
-    kv_link_release(table->link, view);
+    kv_link_release(view);
     return st;
 }
 

@@ -73,7 +73,7 @@ enum kv_status kv_link_open(struct kv_connection *connection, const char *path,
     }
     *out = st == KV_OK ? link : NULL;
     if (st == KV_OK) {
-        link->table_count++;
+        link->user_count++;
         link->is_dropped = false;
     }
     return st;
@@ -81,13 +81,13 @@ enum kv_status kv_link_open(struct kv_connection *connection, const char *path,
 
 void kv_link_leave(struct kv_link *link)
 {
-    link->table_count--;
+    link->user_count--;
     kv_link_close_if_unused(link);
 }
 
 void kv_link_close_if_unused(struct kv_link *link)
 {
-    if (link->table_count || link->txn || link->is_held)
+    if (link->user_count || link->txn || link->is_held)
         return;
     /* A table in memory may come back, after a rolled back schema change, and wants its rows. */
     if (link->is_temporary && !link->is_dropped)
@@ -179,9 +179,8 @@ enum kv_status kv_link_acquire(struct kv_link *link, struct kv_view **out)
     return KV_OK;
 }
 
-void kv_link_release(struct kv_link *link, struct kv_view *view)
+void kv_link_release(struct kv_view *view)
 {
-    (void)link;
     if (--view->user_count == 0)
         kv_snapshot_release(view->snapshot);
 }

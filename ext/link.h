@@ -54,12 +54,12 @@ struct kv_watch {
 struct kv_link {
     struct kv_connection *connection;
     struct kv_store *store;
-    char *path; /* as it was opened */
-    unsigned table_count;
-    bool is_temporary; /* its files go when the store is closed */
-    bool is_created;   /* by a transaction that is still open */
-    bool is_dropped;   /* its last table was dropped */
-    bool is_held;      /* until the transaction ends: a DROP may be undone */
+    char *path;          /* as it was opened */
+    unsigned user_count; /* tables, and open cursors */
+    bool is_temporary;   /* its files go when the store is closed */
+    bool is_created;     /* temporary, by a transaction that is still open */
+    bool is_dropped;     /* its last table was dropped */
+    bool is_held;        /* until the transaction ends: a DROP may be undone */
 
     struct kv_txn *txn;          /* NULL: none */
     struct kv_settings settings; /* of the transaction */
@@ -88,10 +88,17 @@ enum kv_status kv_link_open(struct kv_connection *connection, const char *path,
                             const struct kv_open_options *options,
                             struct kv_link **out) KV_WARN_UNUSED;
 
-/* A table stops using the link. The store is closed unless something still needs it. */
+/* One more user, who leaves with kv_link_leave. */
+static inline struct kv_link *kv_link_share(struct kv_link *link)
+{
+    link->user_count++;
+    return link;
+}
+
+/* A user stops using the link. The store is closed unless something still needs it. */
 void kv_link_leave(struct kv_link *link);
 
-/* Close the store if no table uses it and nothing holds it. */
+/* Close the store if nobody uses it and nothing holds it. */
 void kv_link_close_if_unused(struct kv_link *link);
 
 /* Close the store, whatever state the link is in. */
@@ -134,7 +141,7 @@ void kv_link_unwatch(struct kv_link *link, struct kv_watch *watch);
 
 /* A view for a cursor; give it back with kv_link_release. */
 enum kv_status kv_link_acquire(struct kv_link *link, struct kv_view **out) KV_WARN_UNUSED;
-void kv_link_release(struct kv_link *link, struct kv_view *view);
+void kv_link_release(struct kv_view *view);
 
 /* About how many rows there are. */
 uint64_t kv_link_row_estimate(struct kv_link *link);

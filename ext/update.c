@@ -237,15 +237,23 @@ int kv_update_sync(sqlite3_vtab *vtab)
 
 int kv_update_commit(sqlite3_vtab *vtab)
 {
-    if (table_of(vtab)->link)
-        kv_link_publish(table_of(vtab)->link);
+    struct kv_table *table = table_of(vtab);
+
+    if (table->link)
+        kv_link_publish(table->link);
+    table->is_created = false;
     return SQLITE_OK;
 }
 
 int kv_update_rollback(sqlite3_vtab *vtab)
 {
-    if (table_of(vtab)->link)
-        kv_link_abort(table_of(vtab)->link);
+    struct kv_table *table = table_of(vtab);
+
+    if (table->link)
+        kv_link_abort(table->link);
+    /* The table is gone, but statements may keep this object: let the store go all the same. */
+    if (table->is_created)
+        kv_table_leave(table);
     return SQLITE_OK;
 }
 

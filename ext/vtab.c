@@ -37,6 +37,13 @@ int kv_table_status(struct kv_table *table, enum kv_status st)
 
 /* ---- Tables */
 
+void kv_table_leave(struct kv_table *table)
+{
+    if (table->link)
+        kv_link_leave(table->link);
+    table->link = NULL;
+}
+
 static void free_table(struct kv_table *table)
 {
     struct kv_table **at = &table->connection->tables;
@@ -46,8 +53,7 @@ static void free_table(struct kv_table *table)
     if (*at)
         *at = table->next;
     kv_cursor_free(table->idle);
-    if (table->link)
-        kv_link_leave(table->link);
+    kv_table_leave(table);
     kv_scratch_release(&table->key);
     kv_scratch_release(&table->old_key);
     kv_scratch_release(&table->row);
@@ -176,6 +182,7 @@ static int table_create(sqlite3 *db, void *context, int argc, const char *const 
         code = kv_table_create_store(table);
     if (code != SQLITE_OK)
         return fail_table(table, code, error);
+    table->is_created = true;
     watch_creation(table);
     *out = &table->base;
     return SQLITE_OK;
@@ -187,6 +194,30 @@ static int table_disconnect(sqlite3_vtab *vtab)
     return SQLITE_OK;
 }
 
+/* Is `other` the same table of the database as `table`, connected before a change of the schema? */
+static bool is_former(const struct kv_table *table, const struct kv_table *other)
+{
+    return other != table && sqlite3_stricmp(other->schema, table->schema) == 0 &&
+           sqlite3_stricmp(other->name, table->name) == 0;
+}
+
+/* Does another table of the connection use the link? */
+static bool is_link_shared(const struct kv_table *table)
+{
+    for (const struct kv_table *other = table->connection->tables; other; other = other->next)
+        if (other != table && other->link == table->link && !is_former(table, other))
+            return true;
+    return false;
+}
+
+/* Statements that were prepared long ago keep former objects of the table, but not its store. */
+static void dismiss_former(struct kv_table *table)
+{
+    for (struct kv_table *other = table->connection->tables; other; other = other->next)
+        if (is_former(table, other))
+            kv_table_leave(other);
+}
+
 /*
  * Decide what becomes of the store's link when its table is dropped. Inside a
  * transaction the DROP may be undone, and SQLite will not tell the table.
@@ -195,19 +226,18 @@ static int hand_over(struct kv_table *table)
 {
     struct kv_connection *connection = table->connection;
     struct kv_link *link = table->link;
-    bool in_transaction = kv_connection_in_transaction(connection);
     bool is_temp_schema = sqlite3_stricmp(table->schema, "temp") == 0;
     int code;
 
-    if (link->table_count > 1)
+    if (is_link_shared(table))
         return SQLITE_OK;
     if (link->txn && !kv_link_has_writes(link))
         kv_link_set_aside(link);
-    if (!in_transaction) {
+    if (!kv_connection_in_transaction(connection)) {
         link->is_dropped = true;
         return SQLITE_OK;
     }
-    /* Joining locks the main database, so a table elsewhere joins only for the sake of its rows. */
+    /* Joining locks the main database: a table elsewhere joins only for the sake of its rows. */
     if (is_temp_schema && !link->txn)
         return SQLITE_OK;
     code = kv_witness_join(connection);
@@ -228,9 +258,11 @@ static int table_destroy(sqlite3_vtab *vtab)
     if (code == SQLITE_OK)
         code =
             kv_shadow_drop(table->connection->db, table->schema, table->name, &table->base.zErrMsg);
-    if (code == SQLITE_OK)
-        free_table(table);
-    return code;
+    if (code != SQLITE_OK)
+        return code;
+    dismiss_former(table);
+    free_table(table);
+    return SQLITE_OK;
 }
 
 static int table_rename(sqlite3_vtab *vtab, const char *new_name)

@@ -24,6 +24,7 @@ struct kv_table {
     struct kv_link *link; /* NULL until the store is needed */
     char *schema, *name;
     struct kv_definition definition;
+    bool is_created;                     /* by a transaction that is still open */
     char *trouble;                       /* what is wrong with the arguments; NULL: nothing */
     struct kv_cell *cells;               /* one a value column, for the row being written */
     struct kv_scratch key, old_key, row; /* the same, encoded */
@@ -39,6 +40,9 @@ int kv_table_error(struct kv_table *table, int code, const char *format, ...) KV
 
 /* The same for what the engine just failed with. KV_OK and KV_DONE are SQLITE_OK. */
 int kv_table_status(struct kv_table *table, enum kv_status st);
+
+/* Give up the table's use of its store. */
+void kv_table_leave(struct kv_table *table);
 
 /* Register the module; SQLite's code. */
 int kv_table_register(struct kv_connection *connection);

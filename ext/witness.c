@@ -25,7 +25,7 @@ static int witness_connect(sqlite3 *db, void *context, int argc, const char *con
                            sqlite3_vtab **out, char **error)
 {
     struct witness *witness;
-    int code = sqlite3_declare_vtab(db, "CREATE TABLE x(nothing)");
+    int code = sqlite3_declare_vtab(db, "CREATE TABLE x(unused)");
 
     (void)argc, (void)argv, (void)error;
     *out = NULL;
