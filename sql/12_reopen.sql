@@ -5,18 +5,33 @@ UPDATE kv SET score = NULL WHERE id % 10 = 0;
 DELETE FROM kv WHERE id > 990;
 SELECT count(*), min(id), max(id), sum(score), count(score) FROM kv;
 
--- One process at a time has a store open. In it, any number of connections share it.
-.shell kvsql test.db "SELECT count(*) FROM kv"
 .open :memory:
-.shell kvsql test.db "SELECT count(*), min(id), max(id), sum(score), count(score) FROM kv" "SELECT * FROM kv WHERE id IN (-1000, 0, 1, 991)" "INSERT INTO kv VALUES(5000, 'from the other process', 1)"
-.load kv
--- A store may be attached from any database, an in-memory one too.
-CREATE VIRTUAL TABLE mine USING kv(id INTEGER, name TEXT, score REAL, path='data');
-SELECT count(*), max(id) FROM mine;
-UPDATE mine SET name = 'seen, and changed here' WHERE id = 5000;
+.shell kvsql test.db "SELECT count(*), min(id), max(id), sum(score), count(score) FROM kv" "SELECT * FROM kv WHERE id IN (-1000, 0, 1, 991)"
+
+-- Processes share a store: each sees what others have committed.
 .open test.db
 .load kv
-SELECT * FROM kv WHERE id >= 900 AND id % 40 = 0;
+SELECT count(*), max(id) FROM kv;
+.shell kvsql test.db "INSERT INTO kv VALUES(5000, 'from the other process', 1)" "DELETE FROM kv WHERE id < 0"
+SELECT count(*), max(id) FROM kv;
+UPDATE kv SET name = 'seen, and changed here' WHERE id = 5000;
+.shell kvsql test.db "SELECT * FROM kv WHERE id = 5000" "SELECT kv_compact('kv') > 0"
+SELECT count(*), max(id) FROM kv;
+
+-- One that dies in the middle of a transaction does not hold up the others.
+.shell kvsql test.db "BEGIN" "DELETE FROM kv" '.shell kill -9 \$PPID' || true
+INSERT INTO kv VALUES(5001, 'went on', 2);
+SELECT count(*), max(id) FROM kv;
+
+-- A store may be attached from any database, an in-memory one too.
+.open :memory:
+.load kv
+CREATE VIRTUAL TABLE mine USING kv(id INTEGER, name TEXT, score REAL, path='data');
+SELECT count(*), max(id) FROM mine;
+UPDATE mine SET name = 'from an in-memory database' WHERE id = 5001;
+.open test.db
+.load kv
+SELECT * FROM kv WHERE id >= 900 AND id % 40 <= 1;
 
 -- A copy of the directory of a store that nobody has open is a store.
 .shell kvsql copy.db "CREATE VIRTUAL TABLE kv USING kv(path='to copy')" "INSERT INTO kv VALUES('a', 1), ('b', 2)"

@@ -29,7 +29,7 @@ ext_includes_the_public_header() {
 layers_look_down() {
     local layers=$1
     sources '^core/' | xargs grep -E '^#include "' | tr -d '"' | awk -v layers="$layers" '
-        BEGIN { while ((getline line < layers) > 0) { n = split(line, word, " "); for (i = 2; i <= n; i++) layer[word[i]] = word[1] } }
+        BEGIN { while ((getline line < layers) > 0) if (line !~ /^#/) { n = split(line, word, " "); for (i = 2; i <= n; i++) layer[word[i]] = word[1] } }
         {
             split($1, place, ":"); from = place[1]; sub("^core/", "", from); sub("\\.[ch]$", "", from)
             to = $2; sub("\\.h$", "", to)
@@ -51,7 +51,7 @@ core_asks_the_system_in_one_place() {
 }
 core_may_call='kv_.*|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__tls_get_addr'
 core_may_call+='|mem(cpy|move|cmp|set|chr|mem)|__mem(cpy|move|set)_chk|str(len|cmp|ncmp|chr|rchr)|strnlen|strto.*'
-core_may_call+='|malloc|calloc|realloc|free|aligned_alloc|qsort|qsort_r|v?snprintf|__v?snprintf_chk|__assert_fail'
+core_may_call+='|strn?dup|strn?cat|malloc|calloc|realloc|free|aligned_alloc|qsort|qsort_r|v?snprintf|__v?snprintf_chk|__assert_fail'
 core_may_call+='|pthread_(create|join|self|equal|once|atfork)|pthread_(mutex|cond|rwlock|key|condattr|sigmask)_?[a-z]*'
 core_may_call+='|sigfillset|log|log2|exp|floor|ceil|nearbyint'
 
