@@ -589,14 +589,14 @@ enum kv_status kv_engine_check_writable(struct kv_engine *engine)
     return KV_OK;
 }
 
-/* Is there a file with this number? */
+/* Is there a file with this number? If that cannot be told, creating it will. */
 static bool is_taken(struct kv_engine *engine, uint64_t number)
 {
     struct kv_identity identity;
     char name[KV_NAME_BYTES];
 
     kv_name_segment(name, number);
-    return kv_io_name_identity(engine->place.dir, name, &identity) != KV_NOTFOUND;
+    return kv_io_name_identity(engine->place.dir, name, &identity) == KV_OK;
 }
 
 uint64_t kv_engine_new_number(struct kv_engine *engine)
