@@ -12,9 +12,10 @@
 
 enum kv_status engine_try_seal(struct world *world)
 {
-    enum kv_status st;
+    enum kv_status st = kv_writer_take(engine_of(world), 0);
 
-    ck_kv(kv_writer_take(engine_of(world), 0));
+    if (st != KV_OK)
+        return st;
     st = kv_seal(engine_of(world), false);
     kv_engine_drop_writer(engine_of(world), false);
     return st;
@@ -29,9 +30,10 @@ static enum kv_status merge(struct world *world, const struct kv_settings *setti
                             enum kv_status (*how)(struct kv_engine *engine,
                                                   const struct kv_settings *settings))
 {
-    enum kv_status st;
+    enum kv_status st = kv_engine_take_compactor(engine_of(world), 0);
 
-    ck_kv(kv_engine_take_compactor(engine_of(world), 0));
+    if (st != KV_OK)
+        return st;
     st = how(engine_of(world), settings ? settings : &world->options.settings);
     kv_engine_drop_compactor(engine_of(world));
     return st;
