@@ -82,7 +82,8 @@ void kv_memfs_crash(struct kv_memfs *fs, enum kv_memfs_crash_mode mode, uint64_t
 /*
  * What a crash decides, each with its number of alternatives; 0 always drops
  * and 1 always keeps. For a file, its size comes before its sectors, so size
- * may land without data.
+ * may land without data. Garbage is only where something was written since: the
+ * rest of a sector stays.
  */
 enum kv_memfs_choice {
     KV_MEMFS_CHOOSE_NAME,   /* an unsynced create, rename, unlink or mkdir: 2 */

@@ -232,6 +232,20 @@ static uint64_t choose_size(struct kv_memfs *fs, const struct memfs_node *file,
     }
 }
 
+/*
+ * Garbage in the place of what was being written. A disk leaves the rest of a
+ * sector as it is (powersafe overwrite): appending never costs what is durable before it.
+ */
+static void spoil_sector(struct kv_memfs *fs, struct memfs_node *file, uint64_t at)
+{
+    for (uint64_t i = at; i < at + SECTOR; i++) {
+        uint8_t garbage = (uint8_t)kv_memfs_next_random(&fs->random);
+
+        if (file->mapped_writable || (i >= file->dirty_from && i < file->dirty_to))
+            file->durable[i] = garbage;
+    }
+}
+
 static void choose_sectors(struct kv_memfs *fs, struct memfs_node *file, uint64_t size,
                            choose_function *choose, void *context)
 {
@@ -246,9 +260,7 @@ static void choose_sectors(struct kv_memfs *fs, struct memfs_node *file, uint64_
         switch (choose(context, KV_MEMFS_CHOOSE_SECTOR, 3)) {
         case 0: break;
         case 1: memcpy(durable, file->cached + at, SECTOR); break;
-        default:
-            for (int i = 0; i < SECTOR; i++)
-                durable[i] = (uint8_t)kv_memfs_next_random(&fs->random);
+        default: spoil_sector(fs, file, at);
         }
     }
 }
