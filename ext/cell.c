@@ -2,6 +2,9 @@
 #include "cell.h"
 
 #include <stdbool.h>
+#include <string.h>
+
+enum { SHORT_TEXT_BYTES = 255 };
 
 /* Texts of numbers become numbers, as far as they look like one in full. */
 static void read_text_as_number(sqlite3_value *value, struct kv_cell *out)
@@ -86,19 +89,36 @@ int kv_cell_read(sqlite3_value *value, enum kv_affinity affinity, struct kv_cell
     }
 }
 
+/*
+ * SQLite keeps a result's memory for the next row, but shrinks it when somebody
+ * asks for a text that does not end in NUL: an allocation for every row. So
+ * texts short enough to be copied on the way are handed over with one.
+ */
+static void result_text(sqlite3_context *context, struct kv_slice text)
+{
+    char copy[SHORT_TEXT_BYTES + 1];
+
+    if (text.size > SHORT_TEXT_BYTES || (text.size && memchr(text.data, 0, text.size))) {
+        sqlite3_result_text64(context, (const char *)text.data, text.size, SQLITE_TRANSIENT,
+                              SQLITE_UTF8);
+        return;
+    }
+    if (text.size)
+        memcpy(copy, text.data, text.size);
+    copy[text.size] = 0;
+    sqlite3_result_text(context, copy, -1, SQLITE_TRANSIENT);
+}
+
 void kv_cell_result(sqlite3_context *context, const struct kv_cell *cell)
 {
-    /* A null pointer would be NULL, not an empty text or blob. */
-    const char *bytes = cell->bytes.size ? (const char *)cell->bytes.data : "";
-
     switch (cell->type) {
     case SQLITE_INTEGER: sqlite3_result_int64(context, cell->integer); break;
     case SQLITE_FLOAT: sqlite3_result_double(context, cell->real); break;
-    case SQLITE_TEXT:
-        sqlite3_result_text64(context, bytes, cell->bytes.size, SQLITE_TRANSIENT, SQLITE_UTF8);
-        break;
+    case SQLITE_TEXT: result_text(context, cell->bytes); break;
     case SQLITE_BLOB:
-        sqlite3_result_blob64(context, bytes, cell->bytes.size, SQLITE_TRANSIENT);
+        /* A null pointer would be NULL, not an empty blob. */
+        sqlite3_result_blob64(context, cell->bytes.size ? (const void *)cell->bytes.data : "",
+                              cell->bytes.size, SQLITE_TRANSIENT);
         break;
     default: sqlite3_result_null(context);
     }
