@@ -68,6 +68,14 @@ static bool is_later_segment(const struct kv_engine *engine, enum kv_name_kind k
            !listed(engine, number);
 }
 
+/* A log begins where the one before it ended, or, after a failover, repeats the end of that. */
+static bool continues(const struct kv_header *header, const struct kv_log_tail *tail)
+{
+    if (header->log.copied_seq != 0)
+        return header->base_seq <= tail->seq && header->log.copied_seq >= tail->seq;
+    return header->base_seq == tail->seq && header->log.previous_digest == tail->digest;
+}
+
 /* Read the header; false if the file is not a log of this store that follows `tail`. */
 static bool follows(struct kv_engine *engine, const char *name, const struct kv_log_tail *tail,
                     struct kv_header *header)
@@ -81,8 +89,7 @@ static bool follows(struct kv_engine *engine, const char *name, const struct kv_
         return false;
     ok = kv_io_read(file, 0, page, sizeof(page), &got) == KV_OK &&
          kv_header_decode(kv_slice_of(page, got), header) == KV_OK && header->role == KV_ROLE_LOG &&
-         memcmp(header->uuid, engine->place.uuid, KV_UUID_BYTES) == 0 &&
-         header->log.previous_digest == tail->digest && header->base_seq == tail->seq;
+         memcmp(header->uuid, engine->place.uuid, KV_UUID_BYTES) == 0 && continues(header, tail);
     kv_io_file_close(file);
     return ok;
 }
