@@ -49,6 +49,7 @@ struct kv_cursor {
     struct kv_view *view; /* NULL until the first xFilter */
     bool saw_own;         /* own writes were visible through `view` */
     struct kv_scan *scan;
+    struct kv_scan *later; /* comes after `scan`; NULL most often */
     struct batch batch;
     struct kv_watch watch;          /* of own rows in the batch */
     struct kv_scratch lower, upper; /* encoded bounds */
@@ -98,9 +99,10 @@ int kv_cursor_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
 static void reset(struct kv_cursor *cursor)
 {
     cursor->mode = MODE_END;
-    if (cursor->scan) {
+    if (cursor->scan || cursor->later) {
         kv_scan_close(cursor->scan);
-        cursor->scan = NULL;
+        kv_scan_close(cursor->later);
+        cursor->scan = cursor->later = NULL;
     }
     if (cursor->watch.is_listed)
         kv_link_unwatch(cursor->link, &cursor->watch);
@@ -180,6 +182,12 @@ static int scan_next(struct kv_cursor *cursor)
     struct kv_entry entry;
     enum kv_status st = kv_scan_next(cursor->scan, &entry);
 
+    if (st == KV_DONE && cursor->later) {
+        kv_scan_close(cursor->scan);
+        cursor->scan = cursor->later;
+        cursor->later = NULL;
+        st = kv_scan_next(cursor->scan, &entry);
+    }
     if (st == KV_OK) {
         show(cursor, entry.key, entry.row);
         return SQLITE_OK;
@@ -393,93 +401,96 @@ static int filter_batch(struct kv_cursor *cursor, int plan, sqlite3_value *list)
 
 /* ---- Ranges */
 
-/* A new lower bound, if it is higher than what there is. */
-static void raise_lower(struct kv_range *range, struct kv_slice key, bool open)
+/* One scan of the cursor's view. */
+static enum kv_status open_scan(struct kv_cursor *cursor, const struct kv_range *range,
+                                struct kv_scan **out)
 {
-    int order = range->has_lower ? kv_slice_compare(key, range->lower) : 1;
-
-    if (order > 0)
-        range->lower_open = open;
-    else if (order == 0)
-        range->lower_open |= open;
-    if (order > 0)
-        range->lower = key;
-    range->has_lower = true;
+    return kv_scan_open(cursor->view->snapshot, cursor->link->txn, range, out);
 }
-
-static void cut_upper(struct kv_range *range, struct kv_slice key, bool open)
-{
-    int order = range->has_upper ? kv_slice_compare(key, range->upper) : -1;
-
-    if (order < 0)
-        range->upper_open = open;
-    else if (order == 0)
-        range->upper_open |= open;
-    if (order < 0)
-        range->upper = key;
-    range->has_upper = true;
-}
-
-/* The bounds of a pattern, kept beside those of the comparisons. */
-struct glob {
-    struct kv_scratch lower, upper;
-};
 
 /*
- * Narrow `range` by every bound of the plan. KV_BOUND_KEY: done; NOTHING: no
- * row can pass; NOMEM. A bound that was cut to a key's longest length is as
- * good closed: what equals it is checked again.
+ * Scan what a pattern's start leaves: texts, and blobs, which match by their
+ * bytes. They lie apart, so there are two scans.
  */
-static enum kv_bound narrow(struct kv_cursor *cursor, int plan, sqlite3_value **argv,
-                            struct glob *glob, struct kv_range *range)
+static enum kv_status scan_pattern(struct kv_cursor *cursor, bool descending)
+{
+    struct kv_range range = {.has_lower = true,
+                             .has_upper = true,
+                             .upper_open = true,
+                             .lower = kv_scratch_slice(&cursor->lower),
+                             .upper = kv_scratch_slice(&cursor->upper),
+                             .descending = descending};
+    enum kv_status st = open_scan(cursor, &range, descending ? &cursor->later : &cursor->scan);
+
+    if (st != KV_OK)
+        return st;
+    cursor->lower.data[0] = cursor->upper.data[0] = KV_KEY_BLOB_TAG;
+    return open_scan(cursor, &range, descending ? &cursor->scan : &cursor->later);
+}
+
+/*
+ * Turn the right side of a comparison into one end of the range. A key that
+ * was cut to the longest length is as good closed: what equals it is checked
+ * again. KV_BOUND_NOTHING: no row passes; KV_BOUND_NOMEM.
+ */
+static enum kv_bound read_end(struct kv_cursor *cursor, sqlite3_value *value,
+                              struct kv_scratch *key, bool *has_end, bool *is_open)
 {
     enum kv_affinity affinity = table_of(cursor)->definition.columns[0].affinity;
-    enum kv_bound bound;
+    enum kv_bound bound = kv_bound_range(value, affinity, key);
 
-    if (plan & KV_PLAN_MIN) {
-        bound = kv_bound_range(*argv++, affinity, &cursor->lower);
-        if (bound == KV_BOUND_NOTHING || bound == KV_BOUND_NOMEM)
-            return bound;
-        if (bound != KV_BOUND_ALL)
-            raise_lower(range, kv_scratch_slice(&cursor->lower),
-                        (plan & KV_PLAN_MIN_OPEN) && bound == KV_BOUND_KEY);
+    *has_end = bound == KV_BOUND_KEY || bound == KV_BOUND_KEY_LONG;
+    *is_open = *is_open && bound == KV_BOUND_KEY;
+    return bound;
+}
+
+/* Scan between the comparisons' bounds. */
+static enum kv_status scan_bounds(struct kv_cursor *cursor, int plan, sqlite3_value **argv)
+{
+    struct kv_range range = {.lower_open = (plan & KV_PLAN_MIN_OPEN) != 0,
+                             .upper_open = (plan & KV_PLAN_MAX_OPEN) != 0,
+                             .descending = (plan & KV_PLAN_DESC) != 0};
+    enum kv_bound min = KV_BOUND_ALL, max = KV_BOUND_ALL;
+
+    if (plan & KV_PLAN_MIN)
+        min = read_end(cursor, *argv++, &cursor->lower, &range.has_lower, &range.lower_open);
+    if (plan & KV_PLAN_MAX)
+        max = read_end(cursor, *argv, &cursor->upper, &range.has_upper, &range.upper_open);
+    if (min == KV_BOUND_NOMEM || max == KV_BOUND_NOMEM)
+        return kv_fail_nomem();
+    if (min == KV_BOUND_NOTHING || max == KV_BOUND_NOTHING)
+        return KV_DONE;
+    range.lower = kv_scratch_slice(&cursor->lower);
+    range.upper = kv_scratch_slice(&cursor->upper);
+    return open_scan(cursor, &range, &cursor->scan);
+}
+
+/*
+ * Scan a range. SQLite derives comparisons from some patterns, which hold for
+ * texts only: so where the pattern tells the range, the comparisons do not count.
+ */
+static enum kv_status scan_range(struct kv_cursor *cursor, int plan, sqlite3_value **argv)
+{
+    enum kv_affinity affinity = table_of(cursor)->definition.columns[0].affinity;
+    sqlite3_value **pattern = argv + !!(plan & KV_PLAN_MIN) + !!(plan & KV_PLAN_MAX);
+    enum kv_bound bound = KV_BOUND_ALL;
+
+    if (plan & KV_PLAN_GLOB)
+        bound = kv_bound_glob(*pattern, affinity, &cursor->lower, &cursor->upper);
+    switch (bound) {
+    case KV_BOUND_KEY: return scan_pattern(cursor, plan & KV_PLAN_DESC);
+    case KV_BOUND_ALL: return scan_bounds(cursor, plan, argv);
+    case KV_BOUND_NOMEM: return kv_fail_nomem();
+    default: return KV_DONE;
     }
-    if (plan & KV_PLAN_MAX) {
-        bound = kv_bound_range(*argv++, affinity, &cursor->upper);
-        if (bound == KV_BOUND_NOTHING || bound == KV_BOUND_NOMEM)
-            return bound;
-        if (bound != KV_BOUND_ALL)
-            cut_upper(range, kv_scratch_slice(&cursor->upper),
-                      (plan & KV_PLAN_MAX_OPEN) && bound == KV_BOUND_KEY);
-    }
-    if (plan & KV_PLAN_GLOB) {
-        bound = kv_bound_glob(*argv, &glob->lower, &glob->upper);
-        if (bound == KV_BOUND_NOTHING || bound == KV_BOUND_NOMEM)
-            return bound;
-        if (bound != KV_BOUND_ALL) {
-            raise_lower(range, kv_scratch_slice(&glob->lower), false);
-            cut_upper(range, kv_scratch_slice(&glob->upper), true);
-        }
-    }
-    return KV_BOUND_KEY;
 }
 
 static int filter_range(struct kv_cursor *cursor, int plan, sqlite3_value **argv)
 {
-    struct kv_table *table = table_of(cursor);
-    struct kv_range range = {.descending = (plan & KV_PLAN_DESC) != 0};
-    struct glob glob = {{NULL, 0, 0}, {NULL, 0, 0}};
-    enum kv_bound bound = narrow(cursor, plan, argv, &glob, &range);
-    enum kv_status st = KV_DONE;
+    enum kv_status st = scan_range(cursor, plan, argv);
 
-    if (bound == KV_BOUND_NOMEM)
-        st = kv_fail_nomem();
-    else if (bound != KV_BOUND_NOTHING)
-        st = kv_scan_open(cursor->view->snapshot, cursor->link->txn, &range, &cursor->scan);
-    kv_scratch_release(&glob.lower);
-    kv_scratch_release(&glob.upper);
     if (st != KV_OK)
-        return kv_table_status(table, st);
+        return kv_table_status(table_of(cursor), st);
     cursor->mode = MODE_SCAN;
     return scan_next(cursor);
 }

@@ -42,16 +42,13 @@ static void note(sqlite3_index_info *info, int i, struct found *found)
     }
 }
 
-static struct found find(const struct kv_plan_input *input, sqlite3_index_info *info)
+static struct found find(sqlite3_index_info *info)
 {
     struct found found = {-1, -1, -1, -1, -1};
 
     for (int i = 0; i < info->nConstraint; i++)
         if (is_usable(info, i))
             note(info, i, &found);
-    /* A number matches a pattern by its text, whose place is not its own. */
-    if (input->key_affinity != KV_AFFINITY_TEXT)
-        found.glob = -1;
     return found;
 }
 
@@ -168,7 +165,7 @@ static char *say(int plan, const char *key_name)
 
 int kv_plan_choose(const struct kv_plan_input *input, sqlite3_index_info *info)
 {
-    struct found found = find(input, info);
+    struct found found = find(info);
     int plan = choose(info, &found);
 
     estimate(info, plan, input->row_estimate);
@@ -221,11 +218,32 @@ enum kv_bound kv_bound_range(sqlite3_value *value, enum kv_affinity affinity,
     return kv_bound_equal(value, affinity, out);
 }
 
-enum kv_bound kv_bound_glob(sqlite3_value *pattern, struct kv_scratch *lower,
-                            struct kv_scratch *upper)
+/* The bytes that every text matching the pattern starts with. */
+static struct kv_slice start_of_pattern(const char *text)
 {
+    size_t size = strcspn(text, "*?[");
+    const char *overflow = (const char *)memchr(text, 0xff, size);
+
+    if (overflow) /* the end of the range could not be told; no proper text holds this byte */
+        size = (size_t)(overflow - text);
+    if (size >= KV_KEY_LIMIT_BYTES) /* a shorter start is enough */
+        size = KV_KEY_LIMIT_BYTES - 1;
+    return kv_slice_of(text, size);
+}
+
+/* Does some number's text start so? It would match, but its place is not among texts. */
+static bool may_start_a_number(struct kv_slice start)
+{
+    size_t i = start.data[0] == '-';
+
+    return i == start.size || (start.data[i] >= '0' && start.data[i] <= '9');
+}
+
+enum kv_bound kv_bound_glob(sqlite3_value *pattern, enum kv_affinity affinity,
+                            struct kv_scratch *lower, struct kv_scratch *upper)
+{
+    struct kv_cell cell = {.type = SQLITE_TEXT};
     const char *text;
-    size_t size;
 
     if (sqlite3_value_type(pattern) == SQLITE_NULL)
         return KV_BOUND_NOTHING;
@@ -234,17 +252,10 @@ enum kv_bound kv_bound_glob(sqlite3_value *pattern, struct kv_scratch *lower,
     text = (const char *)sqlite3_value_text(pattern);
     if (!text)
         return KV_BOUND_NOMEM;
-    size = strcspn(text, "*?[");
-    if (size >= KV_KEY_LIMIT_BYTES) /* a shorter start is enough */
-        size = KV_KEY_LIMIT_BYTES - 1;
-    /* No text holds a byte 0xff, and none of the bytes that are left overflows. */
-    if (memchr(text, 0xff, size))
-        size = (size_t)((const char *)memchr(text, 0xff, size) - text);
-    if (size == 0)
+    cell.bytes = start_of_pattern(text);
+    if (cell.bytes.size == 0 || (affinity != KV_AFFINITY_TEXT && may_start_a_number(cell.bytes)))
         return KV_BOUND_ALL;
-    if (bound_of(&(struct kv_cell){.type = SQLITE_TEXT, .bytes = kv_slice_of(text, size)}, lower) ==
-            KV_BOUND_NOMEM ||
-        !kv_scratch_set(upper, kv_scratch_slice(lower)))
+    if (!kv_key_encode(&cell, lower) || !kv_scratch_set(upper, kv_scratch_slice(lower)))
         return KV_BOUND_NOMEM;
     upper->data[upper->size - 1]++;
     return KV_BOUND_KEY;

@@ -28,14 +28,13 @@ enum kv_plan {
     KV_PLAN_MIN_OPEN = 1 << 3, /* key > bound; adds no value */
     KV_PLAN_MAX_OPEN = 1 << 4, /* key < bound; adds no value */
     KV_PLAN_IN = 1 << 5,       /* one value, the whole list; excludes all but DESC */
-    KV_PLAN_GLOB = 1 << 6,     /* a pattern whose start narrows the range */
+    KV_PLAN_GLOB = 1 << 6,     /* a pattern: its start, if it has one, tells more than the bounds */
     KV_PLAN_DESC = 1 << 7,     /* from the last row to the first */
 };
 
 /* What the planner needs to know of the table. */
 struct kv_plan_input {
     const char *key_name;
-    enum kv_affinity key_affinity;
     sqlite3_int64 row_estimate;
 };
 
@@ -59,8 +58,11 @@ enum kv_bound kv_bound_equal(sqlite3_value *value, enum kv_affinity affinity,
 enum kv_bound kv_bound_range(sqlite3_value *value, enum kv_affinity affinity,
                              struct kv_scratch *out);
 
-/* The range of texts that start as `pattern` does: lower <= key < upper. */
-enum kv_bound kv_bound_glob(sqlite3_value *pattern, struct kv_scratch *lower,
-                            struct kv_scratch *upper);
+/*
+ * The range of texts that start as `pattern` does: lower <= key < upper. Blobs
+ * that match have the same bounds, but for the tag. KV_BOUND_ALL if a number could match.
+ */
+enum kv_bound kv_bound_glob(sqlite3_value *pattern, enum kv_affinity affinity,
+                            struct kv_scratch *lower, struct kv_scratch *upper);
 
 #endif

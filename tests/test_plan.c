@@ -60,7 +60,7 @@ static const struct {
     {"SELECT * FROM kv WHERE key NOT IN ('a', 'b')", "INDEX 0:all rows", NULL},
     {"SELECT * FROM kv WHERE key GLOB 'user:*'", "key GLOB ?", NULL},
     {"SELECT * FROM kv WHERE key GLOB '5*'", "INDEX 64:key GLOB ?", NULL},
-    {"SELECT * FROM number WHERE id GLOB '5*'", "INDEX 0:all rows", NULL},
+    {"SELECT * FROM number WHERE id GLOB '5*'", "INDEX 64:id GLOB ?", NULL},
     {"SELECT * FROM kv WHERE key LIKE 'user:%'", "INDEX 0:all rows", NULL},
     {"SELECT * FROM kv WHERE key = 'a' COLLATE NOCASE", "INDEX 0:all rows", NULL},
     {"SELECT * FROM kv WHERE key > 'a' COLLATE NOCASE", "INDEX 0:all rows", NULL},
@@ -175,22 +175,29 @@ END_TEST
 
 static const struct {
     const char *pattern;
+    enum kv_affinity affinity;
     enum kv_bound bound;
     const char *lower, *upper;
 } globs[] = {
-    {"'ab*'", KV_BOUND_KEY, "206162", "206163"},
-    {"'ab?c'", KV_BOUND_KEY, "206162", "206163"},
-    {"'a[bc]'", KV_BOUND_KEY, "2061", "2062"},
-    {"'ab'", KV_BOUND_KEY, "206162", "206163"},
-    {"'5*'", KV_BOUND_KEY, "2035", "2036"},
-    {"'a' || char(0) || 'b*'", KV_BOUND_KEY, "2061", "2062"},
-    {"CAST(x'61ff62' AS TEXT)", KV_BOUND_KEY, "2061", "2062"},
-    {"'\xc3\xa9*'", KV_BOUND_KEY, "20C3A9", "20C3AA"},
-    {"'*'", KV_BOUND_ALL, NULL, NULL},
-    {"''", KV_BOUND_ALL, NULL, NULL},
-    {"5", KV_BOUND_ALL, NULL, NULL},
-    {"x'6162'", KV_BOUND_ALL, NULL, NULL},
-    {"NULL", KV_BOUND_NOTHING, NULL, NULL},
+    {"'ab*'", KV_AFFINITY_TEXT, KV_BOUND_KEY, "206162", "206163"},
+    {"'ab?c'", KV_AFFINITY_TEXT, KV_BOUND_KEY, "206162", "206163"},
+    {"'a[bc]'", KV_AFFINITY_TEXT, KV_BOUND_KEY, "2061", "2062"},
+    {"'ab'", KV_AFFINITY_TEXT, KV_BOUND_KEY, "206162", "206163"},
+    {"'5*'", KV_AFFINITY_TEXT, KV_BOUND_KEY, "2035", "2036"},
+    {"'a' || char(0) || 'b*'", KV_AFFINITY_TEXT, KV_BOUND_KEY, "2061", "2062"},
+    {"CAST(x'61ff62' AS TEXT)", KV_AFFINITY_TEXT, KV_BOUND_KEY, "2061", "2062"},
+    {"'\xc3\xa9*'", KV_AFFINITY_TEXT, KV_BOUND_KEY, "20C3A9", "20C3AA"},
+    {"'*'", KV_AFFINITY_TEXT, KV_BOUND_ALL, NULL, NULL},
+    {"''", KV_AFFINITY_TEXT, KV_BOUND_ALL, NULL, NULL},
+    {"5", KV_AFFINITY_TEXT, KV_BOUND_ALL, NULL, NULL},
+    {"x'6162'", KV_AFFINITY_TEXT, KV_BOUND_ALL, NULL, NULL},
+    {"NULL", KV_AFFINITY_TEXT, KV_BOUND_NOTHING, NULL, NULL},
+    /* Where keys may be numbers, these match by their text. */
+    {"'ab*'", KV_AFFINITY_NONE, KV_BOUND_KEY, "206162", "206163"},
+    {"'-a*'", KV_AFFINITY_INTEGER, KV_BOUND_KEY, "202D61", "202D62"},
+    {"'5*'", KV_AFFINITY_NONE, KV_BOUND_ALL, NULL, NULL},
+    {"'-*'", KV_AFFINITY_NONE, KV_BOUND_ALL, NULL, NULL},
+    {"'-5*'", KV_AFFINITY_REAL, KV_BOUND_ALL, NULL, NULL},
 };
 enum { GLOBS = sizeof(globs) / sizeof(globs[0]) };
 
@@ -200,7 +207,7 @@ static void glob_function(sqlite3_context *context, int argc, sqlite3_value **ar
     struct kv_scratch lower = {NULL, 0, 0}, upper = {NULL, 0, 0};
 
     (void)argc, (void)context;
-    ck_assert_int_eq(kv_bound_glob(argv[0], &lower, &upper), globs[i].bound);
+    ck_assert_int_eq(kv_bound_glob(argv[0], globs[i].affinity, &lower, &upper), globs[i].bound);
     if (globs[i].lower) {
         check_key(&lower, globs[i].lower);
         check_key(&upper, globs[i].upper);
