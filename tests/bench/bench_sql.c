@@ -395,12 +395,14 @@ struct peer {
     double seconds[WORKLOADS][BENCH_RUNS_MAX]; /* an operation */
 };
 
+enum { STOP = 255 }; /* a command: a closed pipe would not do, other peers have inherited its end */
+
 static void serve(const struct bench_options *options, bool is_kv, int commands, int results)
 {
     struct session session = {.options = options, .is_kv = is_kv};
     unsigned char number;
 
-    while (read(commands, &number, 1) == 1) {
+    while (read(commands, &number, 1) == 1 && number != STOP) {
         struct result result = workloads[number].run(&session);
 
         if (write(results, &result, sizeof(result)) != sizeof(result))
@@ -452,8 +454,11 @@ static void run_workload(struct peer *peer, unsigned workload, unsigned round)
 
 static void stop_peer(struct peer *peer)
 {
+    unsigned char number = STOP;
     int status;
 
+    if (write(peer->commands, &number, 1) != 1)
+        bench_fail("a peer has ended");
     close(peer->commands);
     if (waitpid(peer->process, &status, 0) < 0 || status != 0)
         bench_fail("a peer failed at its end");
