@@ -105,6 +105,16 @@ struct kv_file {
 /* The real system (Linux). Never freed; the same for every caller. */
 struct kv_io *kv_io_posix(void);
 
+/* ---- Memory */
+
+/*
+ * Zeroed memory that costs nothing until it is touched; NULL: out of memory.
+ * For large tables that stay mostly empty: the heap gives them memory that was used before,
+ * which is then zeroed as a whole, and stays resident.
+ */
+void *kv_io_pages_new(size_t size);
+void kv_io_pages_free(void *pages, size_t size); /* NULL is fine */
+
 /* ---- Directories */
 
 /* Open an existing directory; symbolic links in `path` are followed. A path that is no directory: KV_INVALID. */

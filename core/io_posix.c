@@ -544,7 +544,21 @@ static enum kv_status posix_lock_test(struct kv_file *file, uint64_t byte, enum 
     return KV_OK;
 }
 
-/* ---- Mappings */
+/* ---- Memory and mappings */
+
+void *kv_io_pages_new(size_t size)
+{
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+void kv_io_pages_free(void *pages, size_t size)
+{
+    if (pages)
+        munmap(pages, size);
+}
 
 static enum kv_status posix_map(struct kv_file *file, uint64_t size, bool writable, uint8_t **out)
 {

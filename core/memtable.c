@@ -3,9 +3,14 @@
 
 #include <stdlib.h>
 
+#include "io.h"
+
 #include "prefetch.h"
 
-enum { SPLICE_AHEAD = 12 }; /* slots fetched ahead: about one memory latency of inserts */
+enum {
+    SPLICE_AHEAD = 12,         /* slots fetched ahead: about one memory latency of inserts */
+    PAGES_MIN_BYTES = 1 << 20, /* smaller tables come from the heap */
+};
 
 /* A slot: high half bits 32 … 63 of the hash, never 0; low half 1 + index of the newest item, 0: none. */
 static inline uint64_t tag_of(uint64_t hash)
@@ -18,6 +23,30 @@ static inline uint32_t mask_of(const struct kv_memtable *memtable)
     return 2 * memtable->capacity - 1;
 }
 
+/* Zeroed memory. A log's is reserved for all the records that it may have, and mostly never touched. */
+static void *table_new(size_t size)
+{
+    return size < PAGES_MIN_BYTES ? calloc(1, size) : kv_io_pages_new(size);
+}
+
+static void table_free(void *table, size_t size)
+{
+    if (size < PAGES_MIN_BYTES)
+        free(table);
+    else
+        kv_io_pages_free(table, size);
+}
+
+static size_t items_size(uint32_t capacity)
+{
+    return capacity * sizeof(struct kv_item);
+}
+
+static size_t slots_size(uint32_t capacity)
+{
+    return 2 * (size_t)capacity * sizeof(uint64_t);
+}
+
 enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity)
 {
     uint32_t rounded = 16;
@@ -27,7 +56,7 @@ enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity)
     *memtable = (struct kv_memtable){.capacity = rounded};
     atomic_init(&memtable->count, 0);
     kv_order_init(&memtable->order);
-    memtable->items = calloc(rounded, sizeof(*memtable->items));
+    memtable->items = table_new(items_size(rounded));
     return memtable->items ? KV_OK : kv_fail_nomem();
 }
 
@@ -36,15 +65,15 @@ void kv_memtable_release(struct kv_memtable *memtable)
     if (memtable->capacity == 0)
         return; /* never initialised */
     kv_order_release(&memtable->order);
-    free(memtable->items);
-    free((void *)memtable->slots);
+    table_free(memtable->items, items_size(memtable->capacity));
+    table_free((void *)memtable->slots, slots_size(memtable->capacity));
     *memtable = (struct kv_memtable){0};
 }
 
 enum kv_status kv_memtable_reserve(struct kv_memtable *memtable)
 {
     if (!memtable->slots)
-        memtable->slots = calloc(2 * (size_t)memtable->capacity, sizeof(*memtable->slots));
+        memtable->slots = table_new(slots_size(memtable->capacity));
     return memtable->slots ? KV_OK : kv_fail_nomem();
 }
 
@@ -78,7 +107,7 @@ static void link_item(struct kv_memtable *memtable, uint32_t index)
 /* Make the table anew from the first `count` items: what truncation emptied becomes free again. */
 static void relink(struct kv_memtable *memtable, uint32_t count)
 {
-    memset((void *)memtable->slots, 0, 2 * (size_t)memtable->capacity * sizeof(uint64_t));
+    memset((void *)memtable->slots, 0, slots_size(memtable->capacity));
     memtable->slots_used = 0;
     for (memtable->linked_count = 0; memtable->linked_count < count; memtable->linked_count++)
         link_item(memtable, memtable->linked_count);
@@ -132,28 +161,29 @@ void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
 enum kv_status kv_memtable_grow(struct kv_memtable *memtable, uint32_t capacity)
 {
     uint32_t rounded = memtable->capacity;
+    _Atomic uint64_t *slots = NULL;
     struct kv_item *items;
 
     while (rounded < capacity)
         rounded *= 2;
     if (rounded == memtable->capacity)
         return KV_OK;
-    if (memtable->slots) {
-        _Atomic uint64_t *slots = calloc(2 * (size_t)rounded, sizeof(*slots));
-
-        if (!slots)
-            return kv_fail_nomem();
-        free((void *)memtable->slots);
-        memtable->slots = slots;
+    items = table_new(items_size(rounded));
+    if (items && memtable->slots)
+        slots = table_new(slots_size(rounded));
+    if (!items || (memtable->slots && !slots)) {
+        table_free(items, items_size(rounded));
+        return kv_fail_nomem();
     }
-    items = realloc(memtable->items, rounded * sizeof(*items));
-    if (items) {
-        memtable->items = items;
-        memtable->capacity = rounded;
-    }
-    if (memtable->slots)
+    memcpy(items, memtable->items, kv_memtable_count(memtable) * sizeof(*items));
+    table_free(memtable->items, items_size(memtable->capacity));
+    table_free((void *)memtable->slots, slots_size(memtable->capacity));
+    memtable->items = items;
+    memtable->slots = slots;
+    memtable->capacity = rounded;
+    if (slots)
         relink(memtable, memtable->linked_count);
-    return items ? KV_OK : kv_fail_nomem();
+    return KV_OK;
 }
 
 uint32_t kv_memtable_find(const struct kv_memtable *memtable, uint64_t hash)

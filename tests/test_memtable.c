@@ -3,6 +3,7 @@
  * and publication to readers without locks.
  */
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "hash.h"
 #include "memtable.h"
@@ -132,6 +133,39 @@ START_TEST(test_memtable_empty)
     ck_assert_uint_eq(kv_memtable_memory_bytes(&memtable), 2 * 8 * KV_LOG_RECORD_LIMIT);
     kv_memtable_release(&memtable);
     kv_memtable_release(&memtable); /* released already: nothing happens */
+}
+END_TEST
+
+static size_t resident_pages(const void *at, size_t size)
+{
+    unsigned char pages[1 << 13];
+    size_t count = 0;
+
+    ck_assert_uint_le(size / 4096, sizeof(pages));
+    ck_assert_int_eq(mincore((void *)(uintptr_t)at, size, pages), 0);
+    for (size_t i = 0; i < size / 4096; i++)
+        count += pages[i] & 1;
+    return count;
+}
+
+/*
+ * Goal: a log's table takes memory only as it fills, also when tables have
+ * been made and released before: the heap would hand out and zero their memory.
+ */
+START_TEST(test_memtable_costs_what_it_holds)
+{
+    for (int i = 0; i < 4; i++) {
+        struct kv_memtable memtable;
+
+        ck_kv(kv_memtable_init(&memtable, KV_LOG_RECORD_LIMIT));
+        ck_kv(kv_memtable_reserve(&memtable));
+        kv_memtable_append(&memtable, item_of(1, 1));
+        kv_memtable_link(&memtable);
+        ck_assert_uint_eq(find(&memtable, 1), 1);
+        ck_assert_uint_le(resident_pages(memtable.items, KV_LOG_RECORD_LIMIT * 24), 1);
+        ck_assert_uint_le(resident_pages((void *)memtable.slots, 2 * 8 * KV_LOG_RECORD_LIMIT), 1);
+        kv_memtable_release(&memtable);
+    }
 }
 END_TEST
 
@@ -272,6 +306,29 @@ START_TEST(test_memtable_grow_keeps_what_is_there)
 }
 END_TEST
 
+/* From the heap to pages: by doubling past a megabyte. */
+START_TEST(test_memtable_grows_large)
+{
+    struct kv_memtable memtable;
+
+    ck_kv(kv_memtable_init(&memtable, 16));
+    ck_kv(kv_memtable_reserve(&memtable));
+    for (uint32_t i = 0; i < 300000; i++) {
+        if (i == memtable.capacity)
+            ck_kv(kv_memtable_grow(&memtable, i + 1));
+        kv_memtable_append(&memtable, item_of(hash_of(SPREAD, i), i));
+        if (i % 1000 == 0)
+            kv_memtable_link(&memtable);
+    }
+    kv_memtable_link(&memtable);
+    for (uint32_t i = 0; i < 300000; i++) {
+        if (find(&memtable, hash_of(SPREAD, i)) != i + 1 || memtable.items[i].offset_bytes != i)
+            ck_abort_msg("item %u", i);
+    }
+    kv_memtable_release(&memtable);
+}
+END_TEST
+
 /* ---- Readers without locks */
 
 enum { SHARED_COUNT = 200000, SHARED_HASHES = 5000 };
@@ -355,11 +412,13 @@ int main(void)
     tcase_add_loop_test(tests, test_memtable_finds_what_is_linked, 0, HASHES_COUNT);
     tcase_add_loop_test(tests, test_memtable_splices, 0, HASHES_COUNT);
     tcase_add_test(tests, test_memtable_empty);
+    tcase_add_test(tests, test_memtable_costs_what_it_holds);
     tcase_add_test(tests, test_memtable_full);
     tcase_add_loop_test(tests, test_memtable_truncate_to_every_count, 0, HASHES_COUNT);
     tcase_add_test(tests, test_memtable_truncation_does_not_fill_the_table);
     tcase_add_loop_test(tests, test_memtable_random_operations, 0, HASHES_COUNT);
     tcase_add_test(tests, test_memtable_grow_keeps_what_is_there);
+    tcase_add_test(tests, test_memtable_grows_large);
     tcase_add_test(tests, test_memtable_readers_see_whole_items);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
