@@ -109,7 +109,7 @@ static void expect_all_ranges(struct kv_snapshot *snapshot, struct kv_txn *txn)
 /* Key `i` gets its row, or, if it is not to be there, is deleted. */
 static void write_key(struct kv_txn *txn, int i)
 {
-    char row[8];
+    char row[16];
 
     snprintf(row, sizeof(row), "%d", i);
     if (is_there(i))
@@ -241,7 +241,7 @@ START_TEST(test_kv_snapshot_is_used_again)
 
     ck_kv(kv_snapshot_new(world.store, &snapshot));
     for (int turn = 0; turn < 4; turn++) {
-        char row[8];
+        char row[16];
 
         snprintf(row, sizeof(row), "%d", turn);
         world_put(&world, "a", row);
