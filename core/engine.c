@@ -134,6 +134,22 @@ void kv_engine_drop_manifest(struct kv_engine *engine)
     pthread_mutex_unlock(&engine->manifest_mutex);
 }
 
+bool kv_engine_wait_for_runs(struct kv_engine *engine, size_t limit, unsigned timeout_ms)
+{
+    struct timespec deadline = {0};
+    bool ok;
+
+    pthread_mutex_lock(&engine->mutex);
+    ok = engine->manifest.run_count < limit;
+    if (!ok && timeout_ms > 0)
+        deadline = deadline_after(engine, timeout_ms);
+    while (!ok && timeout_ms > 0 &&
+           pthread_cond_timedwait(&engine->changed, &engine->mutex, &deadline) == 0)
+        ok = engine->manifest.run_count < limit;
+    pthread_mutex_unlock(&engine->mutex);
+    return ok;
+}
+
 /* ---- Versions */
 
 struct kv_version *kv_engine_version(struct kv_engine *engine)
@@ -375,6 +391,7 @@ static void exchange(struct kv_engine *engine, struct kv_manifest *next, struct 
     engine->version = version;
     atomic_fetch_add_explicit(&engine->serial, 1, memory_order_release);
     steal_idle_pins(engine);
+    pthread_cond_broadcast(&engine->changed);
     pthread_mutex_unlock(&engine->mutex);
     kv_version_unref(previous);
 }

@@ -104,6 +104,9 @@ void kv_engine_drop_compactor(struct kv_engine *engine);
 enum kv_status kv_engine_take_manifest(struct kv_engine *engine) KV_WARN_UNUSED;
 void kv_engine_drop_manifest(struct kv_engine *engine);
 
+/* Wait until there are fewer than `limit` runs; false after `timeout_ms`. */
+bool kv_engine_wait_for_runs(struct kv_engine *engine, size_t limit, unsigned timeout_ms);
+
 /* ---- Versions */
 
 /* A reference to the current version. */

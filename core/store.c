@@ -199,6 +199,11 @@ static enum kv_status start(struct kv_store *store, const struct kv_open_options
                                : kv_engine_refresh(engine);
     if (st == KV_OK)
         st = settle(engine);
+    if (st == KV_OK && !options->readonly && !options->foreground) {
+        /* Without a thread the store works as in the foreground. */
+        enum kv_status started = kv_maintainer_start(&store->maintainer, engine, &store->settings);
+        (void)started;
+    }
     return st;
 }
 
@@ -316,6 +321,7 @@ enum kv_status kv_store_close(struct kv_store *store)
         struct kv_engine *engine = &store->engine;
 
         remove_store(store);
+        kv_maintainer_stop(&store->maintainer);
         if (store->temporary)
             st = destroy_files(engine->place.io, engine->place.dir, engine->path);
         else

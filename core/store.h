@@ -7,6 +7,7 @@
 
 #include "engine.h"
 #include "kv.h"
+#include "maintain.h"
 
 struct kv_store {
     struct kv_engine engine;
@@ -15,7 +16,8 @@ struct kv_store {
     struct kv_identity identity; /* of the directory: the key of the registry */
     unsigned users;              /* under the registry's mutex */
     bool temporary;
-    struct kv_store *next; /* in the registry */
+    struct kv_maintainer maintainer; /* not running in the foreground, and in read-only stores */
+    struct kv_store *next;           /* in the registry */
 };
 
 struct kv_snapshot {

@@ -57,6 +57,26 @@ static enum kv_status seal_if_due(struct kv_txn *txn)
     return due ? kv_seal(engine, false) : KV_OK;
 }
 
+/*
+ * Merges that cannot keep up would make every read slower: when too many runs
+ * have piled up, wait for them, then help, before taking anything that others want.
+ */
+static void let_merges_catch_up(struct kv_store *store, const struct kv_settings *settings)
+{
+    struct kv_engine *engine = &store->engine;
+    size_t limit = (size_t)2 * settings->fanout * settings->tiers;
+    enum kv_status st;
+
+    if (!settings->auto_compact ||
+        kv_engine_wait_for_runs(engine, limit, settings->busy_timeout_ms))
+        return;
+    if (kv_engine_take_compactor(engine, 0) != KV_OK)
+        return;
+    st = kv_compact_by_policy(engine, settings);
+    (void)st;
+    kv_engine_drop_compactor(engine);
+}
+
 enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *settings,
                             struct kv_txn **out)
 {
@@ -69,6 +89,7 @@ enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *se
     st = kv_engine_check_writable(engine);
     if (st != KV_OK)
         return st;
+    let_merges_catch_up(store, settings);
     txn = calloc(1, sizeof(*txn));
     if (!txn)
         return kv_fail_nomem();
@@ -363,12 +384,16 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn)
     return st;
 }
 
-/* Seal and merge, as far as it goes: what does not is tried again by those who come later. */
+/* A log was sealed: merge if that is due, here or in the background. Failures are tried again later. */
 static void maintain(struct kv_store *store, const struct kv_settings *settings)
 {
     struct kv_engine *engine = &store->engine;
     enum kv_status st;
 
+    if (store->maintainer.running) {
+        kv_maintainer_note_seal(&store->maintainer, settings);
+        return;
+    }
     if (!settings->auto_compact || kv_engine_take_compactor(engine, 0) != KV_OK)
         return;
     st = kv_compact_by_policy(engine, settings);

@@ -13,6 +13,7 @@ void world_init(struct world *world)
     *world = (struct world){.fs = kv_memfs_new(1), .options = kv_open_options_default()};
     world->io = kv_memfs_io(world->fs);
     world->options.io = world->io;
+    world->options.foreground = true; /* what happens is the same each time */
     world->options.settings.segment_bytes = WORLD_SEGMENT_BYTES;
     world->options.settings.auto_compact = false;
 }

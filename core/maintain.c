@@ -1,0 +1,202 @@
+/* The background thread: see maintain.h. */
+#include "maintain.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include "compact.h"
+
+enum {
+    POLL_MS = 250, /* four looks a second: a commit waits for at most three of them */
+    SYNC_AFTER_LOOKS = 3,
+    RETRY_FIRST_MS = 1000,
+    RETRY_MAX_MS = 60000,
+};
+
+static bool is_stopping(void *context)
+{
+    return atomic_load(&((struct kv_maintainer *)context)->stop);
+}
+
+/* Sleep until it is time to look again, or somebody has work. */
+static void wait_for_work(struct kv_maintainer *maintainer)
+{
+    uint64_t until_ms = kv_io_monotonic_ms(maintainer->engine->place.io) + POLL_MS;
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
+
+    pthread_mutex_lock(&maintainer->mutex);
+    if (!atomic_load(&maintainer->stop) &&
+        !(maintainer->merge_due && maintainer->retry_delay_ms == 0))
+        pthread_cond_timedwait(&maintainer->wake, &maintainer->mutex, &until);
+    pthread_mutex_unlock(&maintainer->mutex);
+}
+
+/* ---- Other processes' work */
+
+static void look_around(struct kv_maintainer *maintainer)
+{
+    struct kv_engine *engine = maintainer->engine;
+    uint64_t serial = atomic_load(&engine->serial);
+    enum kv_status st = kv_engine_refresh(engine);
+
+    if (st != KV_OK || serial == atomic_load(&engine->serial))
+        return; /* a reader will meet the same failure, and report it */
+    /* Whoever sealed may have died since. */
+    pthread_mutex_lock(&maintainer->mutex);
+    maintainer->merge_due = maintainer->settings.auto_compact;
+    pthread_mutex_unlock(&maintainer->mutex);
+}
+
+/* ---- Syncs that are due */
+
+/* How many looks in a row found the same commits undurable. */
+struct undurable {
+    uint64_t durable_lsn;
+    unsigned looks;
+};
+
+static void sync_if_due(struct kv_maintainer *maintainer, struct undurable *undurable)
+{
+    struct kv_engine *engine = maintainer->engine;
+    uint64_t durable_lsn = atomic_load(&engine->page->durable_lsn);
+    uint64_t committed_lsn = atomic_load(&engine->page->committed_lsn);
+    struct kv_version *version;
+    enum kv_status st = KV_OK;
+
+    if (durable_lsn >= committed_lsn || durable_lsn != undurable->durable_lsn)
+        undurable->looks = 0;
+    undurable->durable_lsn = durable_lsn;
+    if (durable_lsn >= committed_lsn || ++undurable->looks < SYNC_AFTER_LOOKS ||
+        atomic_load(&engine->page->refuse_writes))
+        return;
+    /* The LSN was loaded before: it lies in the log that is active now, or in one that is sealed. */
+    if (kv_engine_refresh(engine) != KV_OK)
+        return;
+    version = kv_engine_version(engine);
+    if (committed_lsn > kv_log_lsn(version->log, KV_HEADER_BYTES))
+        st = kv_engine_sync_log(engine, version->log,
+                                (uint32_t)kv_log_offset(version->log, committed_lsn));
+    (void)st; /* the next writer is told */
+    kv_version_unref(version);
+    undurable->looks = 0;
+}
+
+/* ---- Merging */
+
+/* Is there something to merge? `*settings` is how. */
+static bool take_merge(struct kv_maintainer *maintainer, struct kv_settings *settings)
+{
+    bool due;
+
+    pthread_mutex_lock(&maintainer->mutex);
+    due = maintainer->merge_due &&
+          (maintainer->retry_delay_ms == 0 ||
+           kv_io_monotonic_ms(maintainer->engine->place.io) >= maintainer->retry_at_ms);
+    if (due)
+        maintainer->merge_due = false;
+    *settings = maintainer->settings;
+    pthread_mutex_unlock(&maintainer->mutex);
+    settings->interrupted = is_stopping;
+    settings->interrupted_context = maintainer;
+    return due;
+}
+
+/* After a failure, and while another process merges, come back later. */
+static void note_outcome(struct kv_maintainer *maintainer, enum kv_status st)
+{
+    pthread_mutex_lock(&maintainer->mutex);
+    if (st == KV_OK) {
+        maintainer->retry_delay_ms = 0;
+    } else {
+        unsigned delay_ms = st == KV_BUSY ? RETRY_FIRST_MS : 2 * maintainer->retry_delay_ms;
+
+        if (delay_ms < RETRY_FIRST_MS)
+            delay_ms = RETRY_FIRST_MS;
+        maintainer->retry_delay_ms = delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS;
+        maintainer->retry_at_ms =
+            kv_io_monotonic_ms(maintainer->engine->place.io) + maintainer->retry_delay_ms;
+        maintainer->merge_due = true;
+    }
+    pthread_mutex_unlock(&maintainer->mutex);
+}
+
+static void merge_if_due(struct kv_maintainer *maintainer)
+{
+    struct kv_engine *engine = maintainer->engine;
+    struct kv_settings settings;
+    enum kv_status st;
+
+    if (!take_merge(maintainer, &settings))
+        return;
+    st = kv_engine_take_compactor(engine, 0);
+    if (st == KV_OK) {
+        st = kv_compact_by_policy(engine, &settings);
+        kv_engine_drop_compactor(engine);
+    }
+    note_outcome(maintainer, st);
+}
+
+/* ---- The thread */
+
+static void *run(void *context)
+{
+    struct kv_maintainer *maintainer = context;
+    struct undurable undurable = {0};
+
+    while (!atomic_load(&maintainer->stop)) {
+        look_around(maintainer);
+        sync_if_due(maintainer, &undurable);
+        merge_if_due(maintainer);
+        wait_for_work(maintainer);
+    }
+    return NULL;
+}
+
+enum kv_status kv_maintainer_start(struct kv_maintainer *maintainer, struct kv_engine *engine,
+                                   const struct kv_settings *settings)
+{
+    pthread_condattr_t attributes;
+    sigset_t all, before;
+    int failed;
+
+    *maintainer = (struct kv_maintainer){
+        .engine = engine, .merge_due = settings->auto_compact, .settings = *settings};
+    pthread_mutex_init(&maintainer->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&maintainer->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&maintainer->thread, NULL, run, maintainer);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    maintainer->running = !failed;
+    return failed ? kv_fail(KV_NOMEM, "%s: cannot start a thread", engine->path) : KV_OK;
+}
+
+void kv_maintainer_stop(struct kv_maintainer *maintainer)
+{
+    if (!maintainer->engine)
+        return;
+    if (maintainer->running) {
+        pthread_mutex_lock(&maintainer->mutex);
+        atomic_store(&maintainer->stop, true);
+        pthread_cond_signal(&maintainer->wake);
+        pthread_mutex_unlock(&maintainer->mutex);
+        pthread_join(maintainer->thread, NULL);
+        maintainer->running = false;
+    }
+    pthread_cond_destroy(&maintainer->wake);
+    pthread_mutex_destroy(&maintainer->mutex);
+    maintainer->engine = NULL;
+}
+
+void kv_maintainer_note_seal(struct kv_maintainer *maintainer, const struct kv_settings *settings)
+{
+    pthread_mutex_lock(&maintainer->mutex);
+    maintainer->settings = *settings;
+    maintainer->merge_due = settings->auto_compact;
+    pthread_cond_signal(&maintainer->wake);
+    pthread_mutex_unlock(&maintainer->mutex);
+}
