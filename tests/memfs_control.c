@@ -76,8 +76,9 @@ static void clone_file(struct memfs_node *to, const struct memfs_node *from)
     memcpy(to->durable, from->durable, durable);
     to->size = from->size;
     to->durable_size = from->durable_size;
-    to->dirty_from = dirty_from;
-    to->dirty_to = dirty_to;
+    /* To the byte, but for what was stored through a mapping. */
+    to->dirty_from = from->mapped_writable ? dirty_from : from->dirty_from;
+    to->dirty_to = from->mapped_writable ? dirty_to : from->dirty_to;
     if (from->lost) {
         to->lost = kv_memfs_need(malloc(KV_MEMFS_FILE_BYTES / SECTOR));
         memcpy(to->lost, from->lost, KV_MEMFS_FILE_BYTES / SECTOR);
