@@ -12,7 +12,7 @@
 
 -- Zeros or garbage behind the last transaction are no records either.
 .shell kvsql test.db "INSERT INTO kv VALUES('f', 'fifth')" '.shell kill -9 \$PPID' || true
-.shell log=$(ls data/*.db | tail -1); end=$(bytes end $log); head -c 5000 /dev/urandom | dd of=$log bs=1 seek=$end conv=notrunc status=none
+.shell bytes garbage $(ls data/*.db | tail -1) 5000
 .shell kvsql test.db "SELECT * FROM kv"
 .shell kvsql test.db "INSERT INTO kv VALUES('g', 'sixth')" '.shell kill -9 \$PPID' || true
 .shell truncate -s +1M $(ls data/*.db | tail -1)

@@ -4,6 +4,7 @@ INSERT INTO kv SELECT printf('key%03d', value), printf('%01000d', value) FROM ge
 INSERT INTO kv SELECT printf('key%03d', value), printf('%01000d', value) FROM generate_series(71, 140);
 INSERT INTO kv SELECT printf('key%03d', value), printf('%01000d', value) FROM generate_series(141, 210);
 INSERT INTO kv SELECT printf('key%03d', value), printf('%01000d', value) FROM generate_series(211, 280);
+.read ../settle.sql
 SELECT tier, records, tombstones, min_key, max_key FROM kv_segments('kv') WHERE state = 'sealed';
 
 -- Deletes of rows in that oldest run, and of one that is nowhere else.
@@ -17,6 +18,7 @@ SELECT tier, records, tombstones, min_key, max_key FROM kv_segments('kv') WHERE 
 REPLACE INTO kv SELECT printf('other%03d', value), printf('%01000d', value + 1) FROM generate_series(11, 80);
 REPLACE INTO kv SELECT printf('other%03d', value), printf('%01000d', value + 2) FROM generate_series(21, 90);
 REPLACE INTO kv SELECT printf('other%03d', value), printf('%01000d', value + 3) FROM generate_series(31, 100);
+.read ../settle.sql
 SELECT tier, records, tombstones, min_key, max_key FROM kv_segments('kv') WHERE state = 'sealed';
 SELECT count(*), sum(key GLOB 'key*'), sum(key IN ('key007', 'key008', 'only here')) FROM kv;
 SELECT key FROM kv WHERE key IN ('key006', 'key007', 'key008', 'key009');

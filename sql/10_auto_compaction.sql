@@ -1,5 +1,5 @@
--- Automatic compaction: with `auto_compact=on`, the default, the commit that seals a log merges what the
--- policy says. Here fifty rows are overwritten again and again; the directory does not grow with that.
+-- Automatic compaction: with `auto_compact=on`, the default, a background thread merges what the policy says.
+-- Here fifty rows are overwritten again and again; the directory does not grow with that.
 CREATE VIRTUAL TABLE kv USING kv(path='data', segment_bytes='64KB', synchronous=normal);
 CREATE TABLE numbers AS SELECT value AS n FROM generate_series(1, 50);
 REPLACE INTO kv SELECT printf('key%02d', n), printf('%01000d', n + 1) FROM numbers;
@@ -26,6 +26,7 @@ REPLACE INTO kv SELECT printf('key%02d', n), printf('%01000d', n + 21) FROM numb
 REPLACE INTO kv SELECT printf('key%02d', n), printf('%01000d', n + 22) FROM numbers;
 REPLACE INTO kv SELECT printf('key%02d', n), printf('%01000d', n + 23) FROM numbers;
 REPLACE INTO kv SELECT printf('key%02d', n), printf('%01000d', n + 24) FROM numbers;
+.read ../settle.sql
 SELECT stat, value FROM kv_stats('kv') WHERE stat = 'last_seq';
 SELECT stat, value > 0 FROM kv_stats('kv') WHERE stat = 'compactions';
 SELECT sum(file_bytes) < 500000 FROM kv_segments('kv');

@@ -51,6 +51,7 @@ INSERT INTO first VALUES('b', 2);
 .load kv
 CREATE VIRTUAL TABLE second USING kv(path='two');
 SELECT * FROM second;
+.timeout 0
 INSERT INTO second VALUES('c', 3);
 .connection 0
 COMMIT;

@@ -4,8 +4,10 @@
 #   bytes cut <file> <n>          cut the file n bytes before that end
 #   bytes flip <file> <offset>    invert one byte; a negative offset counts from that end
 #   bytes flips <file> <step>     invert every step-th byte
+#   bytes garbage <file> <n>      put n random bytes behind that end
 #   bytes sum <file>…             checksums of contents, to see that they stay the same
 set -eu
+unset LD_PRELOAD # a sanitizer that the shell was given; dd breaks its rules
 
 end_of() {
     od -An -v -tx1 -w1 "$1" | awk '$1 != "00" {end = NR} END {print end + 0}'
@@ -35,6 +37,9 @@ flips)
         invert "$file" "$offset"
         offset=$((offset + $3))
     done
+    ;;
+garbage)
+    head -c "$3" /dev/urandom | dd of="$file" bs=1 seek="$(end_of "$file")" conv=notrunc status=none
     ;;
 sum) shift && md5sum "$@" ;;
 *) echo "bytes: no command '$command'" >&2; exit 2 ;;

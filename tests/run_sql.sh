@@ -7,8 +7,9 @@
 # Each runs in an empty directory of its own, with the extension loaded and
 # statements echoed, so that an .out file reads as a session. A script finds
 # two programs: `kvsql <file> [<sql>…]`, another such shell, and `bytes`, which
-# reads and damages files (tests/bytes.sh). `.load kv` loads the extension again
-# after an .open. --accept writes the .out files.
+# reads and damages files (tests/bytes.sh). `.read ../settle.sql` waits until the
+# background has nothing left to merge in table kv. `.load kv` loads the extension
+# again after an .open. --accept writes the .out files.
 #
 # SHELL_PRELOAD names a library that the shell must load first (a sanitizer's),
 # SHELL_WRAPPER a program to run the shell under (valgrind).
@@ -31,10 +32,19 @@ write_programs() {
 #!/bin/sh
 export LD_PRELOAD="${SHELL_PRELOAD:-}"
 export ASAN_OPTIONS="detect_leaks=${SHELL_LEAKS:-0}" LD_LIBRARY_PATH="$(dirname "$KV_SO")"
-exec stdbuf -oL ${SHELL_WRAPPER:-} sqlite3 -batch -init /dev/null -cmd '.load kv' "\$@"
+exec stdbuf -oL ${SHELL_WRAPPER:-} sqlite3 -batch -init /dev/null -cmd '.load kv' -cmd '.timeout 10000' "\$@"
 END
     cp "$root/tests/bytes.sh" "$1/bytes"
     chmod +x "$1"/*
+}
+
+# Polls, since nothing in SQL waits.
+write_settle() {
+    cat >"$1" <<'END'
+WITH RECURSIVE wait(polls) AS (VALUES(1) UNION ALL SELECT polls + 1 FROM wait WHERE polls < 1000000
+        AND EXISTS (SELECT 1 FROM kv_segments('kv') WHERE polls AND (state = 'merging' OR reason NOT GLOB 't*')))
+    SELECT max(polls) < 1000000 AS settled FROM wait;
+END
 }
 
 # run_script <script>: its output, without what differs between runs and machines.
@@ -51,6 +61,7 @@ run_script() {
 }
 
 write_programs "$work/bin"
+write_settle "$work/settle.sql"
 PATH=$work/bin:$PATH
 for script in "$@"; do
     script=$(realpath "$script")
