@@ -321,8 +321,10 @@ enum kv_status kv_engine_follow(struct kv_engine *engine)
 enum kv_status kv_engine_acquire(struct kv_engine *engine, struct kv_pin *pin, uint64_t *lsn)
 {
     int idle = KV_PIN_IDLE;
-    enum kv_status st;
+    enum kv_status st = kv_engine_check_alive(engine);
 
+    if (st != KV_OK)
+        return st;
     while (!atomic_compare_exchange_strong_explicit(&pin->state, &idle, KV_PIN_HELD,
                                                     memory_order_acquire, memory_order_relaxed)) {
         /* Being stolen this instant, under the mutex. */
@@ -599,8 +601,21 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
     return st;
 }
 
+enum kv_status kv_engine_check_alive(struct kv_engine *engine)
+{
+    if (atomic_load_explicit(&engine->forked, memory_order_relaxed))
+        return kv_fail(KV_INVALID,
+                       "%s: was opened before fork(); open it again in the child process",
+                       engine->path);
+    return KV_OK;
+}
+
 enum kv_status kv_engine_check_writable(struct kv_engine *engine)
 {
+    enum kv_status st = kv_engine_check_alive(engine);
+
+    if (st != KV_OK)
+        return st;
     if (engine->place.readonly)
         return kv_fail(KV_READONLY, "%s: the store was opened read-only", engine->path);
     return KV_OK;

@@ -55,6 +55,7 @@ struct kv_engine {
     char *path;
     struct kv_lock *lock;
     struct kv_page *page;
+    _Atomic bool forked; /* this is the child of the process that opened it */
 
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* WRITER or COMPACTOR was given back */
@@ -164,7 +165,13 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log,
  */
 void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn);
 
-/* KV_READONLY if the store was opened so. */
+/*
+ * KV_INVALID in a forked child: locks are not inherited, threads neither, and a
+ * mutex may have been held by one. Whatever takes a mutex or a lock asks first.
+ */
+enum kv_status kv_engine_check_alive(struct kv_engine *engine) KV_WARN_UNUSED;
+
+/* KV_READONLY if the store was opened so; KV_INVALID as above. */
 enum kv_status kv_engine_check_writable(struct kv_engine *engine) KV_WARN_UNUSED;
 
 /*

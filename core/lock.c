@@ -49,13 +49,23 @@ static uint64_t byte_offset(enum kv_lock_byte byte)
 
 /* ---- Opening */
 
+/*
+ * Map the page through a handle of its own: a mapping keeps its open file
+ * alive, and with it the locks, also in a forked child that has closed it.
+ */
 static enum kv_status map_page(struct kv_lock *lock, bool writable)
 {
+    struct kv_file *file;
     uint8_t *at;
-    enum kv_status st = kv_io_map(lock->file, KV_PAGE_BYTES, writable, &at);
+    enum kv_status st =
+        kv_io_file_open(lock->dir, KV_NAME_LOCK, writable ? KV_OPEN_WRITE : 0, 0, &file);
 
+    if (st != KV_OK)
+        return st;
+    st = kv_io_map(file, KV_PAGE_BYTES, writable, &at);
     if (st == KV_OK)
         lock->map = (struct kv_page *)(void *)at;
+    kv_io_file_close(file);
     return st;
 }
 
@@ -114,6 +124,12 @@ void kv_lock_close(struct kv_lock *lock)
     kv_io_file_close(lock->file);
     free(lock->private);
     free(lock);
+}
+
+void kv_lock_abandon(struct kv_lock *lock)
+{
+    kv_io_file_close(lock->file);
+    lock->file = NULL;
 }
 
 /* ---- The page */

@@ -60,6 +60,13 @@ enum kv_status kv_lock_open(struct kv_io *io, struct kv_dir *dir, unsigned file_
  */
 void kv_lock_close(struct kv_lock *lock);
 
+/*
+ * In a forked child: let go of the file, which would otherwise keep the
+ * parent's locks alive after its end. The page stays mapped; nothing else may be
+ * called but kv_lock_page.
+ */
+void kv_lock_abandon(struct kv_lock *lock);
+
 /* The shared page; of a read-only lock a private one, zeroed at first. Valid until close. */
 struct kv_page *kv_lock_page(struct kv_lock *lock);
 

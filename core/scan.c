@@ -60,10 +60,13 @@ static enum kv_status open_sources(struct kv_scan *scan, struct kv_snapshot *sna
 enum kv_status kv_scan_open(struct kv_snapshot *snapshot, struct kv_txn *txn,
                             const struct kv_range *range, struct kv_scan **out)
 {
-    struct kv_scan *scan = calloc(1, sizeof(*scan));
-    enum kv_status st;
+    struct kv_scan *scan;
+    enum kv_status st = kv_engine_check_alive(&snapshot->store->engine);
 
     *out = NULL;
+    if (st != KV_OK)
+        return st;
+    scan = calloc(1, sizeof(*scan));
     if (!scan)
         return kv_fail_nomem();
     st = set_range(scan, range);

@@ -6,9 +6,13 @@
 
 enum kv_status kv_snapshot_new(struct kv_store *store, struct kv_snapshot **out)
 {
-    struct kv_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    struct kv_snapshot *snapshot;
+    enum kv_status st = kv_engine_check_alive(&store->engine);
 
-    *out = snapshot;
+    *out = NULL;
+    if (st != KV_OK)
+        return st;
+    *out = snapshot = calloc(1, sizeof(*snapshot));
     if (!snapshot)
         return kv_fail_nomem();
     snapshot->store = store;
@@ -20,7 +24,8 @@ void kv_snapshot_free(struct kv_snapshot *snapshot)
 {
     if (!snapshot)
         return;
-    kv_engine_remove_pin(&snapshot->store->engine, &snapshot->pin);
+    if (kv_engine_check_alive(&snapshot->store->engine) == KV_OK)
+        kv_engine_remove_pin(&snapshot->store->engine, &snapshot->pin);
     free(snapshot);
 }
 
@@ -53,6 +58,8 @@ uint64_t kv_store_seq(struct kv_store *store)
     struct kv_pin pin = {0};
     uint64_t lsn, seq = 0;
 
+    if (kv_engine_check_alive(&store->engine) != KV_OK)
+        return 0;
     kv_engine_add_pin(&store->engine, &pin);
     if (kv_engine_acquire(&store->engine, &pin, &lsn) == KV_OK)
         seq = kv_version_seq(pin.version, lsn);
@@ -79,10 +86,12 @@ enum kv_status kv_get(struct kv_store *store, struct kv_slice key, void **row, s
 {
     struct kv_snapshot snapshot = {.store = store};
     struct kv_entry entry;
-    enum kv_status st;
+    enum kv_status st = kv_engine_check_alive(&store->engine);
 
     *row = NULL;
     *row_size = 0;
+    if (st != KV_OK)
+        return st;
     kv_engine_add_pin(&store->engine, &snapshot.pin);
     st = kv_engine_acquire(&store->engine, &snapshot.pin, &snapshot.lsn);
     if (st == KV_OK)

@@ -18,6 +18,40 @@ enum { ATTACH_WAIT_MS = 1000 };
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kv_store *registry;
+static pthread_once_t forks_watched = PTHREAD_ONCE_INIT;
+
+/* ---- fork */
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&registry_mutex);
+}
+
+static void in_parent(void)
+{
+    pthread_mutex_unlock(&registry_mutex);
+}
+
+/*
+ * The child has the parent's memory, but neither its threads nor a right to
+ * its locks, which would outlive the parent if the child kept LOCK open. What it inherited is
+ * dead; it can open stores anew.
+ */
+static void in_child(void)
+{
+    for (struct kv_store *store = registry; store; store = store->next) {
+        atomic_store(&store->engine.forked, true);
+        kv_lock_abandon(store->engine.lock);
+    }
+    registry = NULL;
+    pthread_mutex_unlock(&registry_mutex);
+}
+
+static void watch_forks(void)
+{
+    /* Without memory for it, stores work as well, but in children. */
+    (void)pthread_atfork(before_fork, in_parent, in_child);
+}
 
 /* ---- Registry; its mutex is held */
 
@@ -276,6 +310,7 @@ enum kv_status kv_store_open(const char *path, const struct kv_open_options *opt
         filled.io = kv_io_posix();
     if (filled.file_mode == 0)
         filled.file_mode = 0600;
+    pthread_once(&forks_watched, watch_forks);
     pthread_mutex_lock(&registry_mutex);
     st = open_locked(path, &filled, out);
     pthread_mutex_unlock(&registry_mutex);
@@ -314,8 +349,8 @@ enum kv_status kv_store_close(struct kv_store *store)
 {
     enum kv_status st = KV_OK;
 
-    if (!store)
-        return KV_OK;
+    if (!store || kv_engine_check_alive(&store->engine) != KV_OK)
+        return KV_OK; /* what a child inherited stays where it is: the parent's is another copy */
     pthread_mutex_lock(&registry_mutex);
     if (--store->users == 0) {
         struct kv_engine *engine = &store->engine;

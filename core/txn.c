@@ -120,8 +120,10 @@ static void finish(struct kv_txn *txn)
     struct kv_engine *engine = &txn->store->engine;
 
     kv_write_set_unref(txn->set);
-    kv_engine_remove_pin(engine, &txn->pin);
-    kv_engine_drop_writer(engine, false);
+    if (kv_engine_check_alive(engine) == KV_OK) { /* else WRITER is the parent's */
+        kv_engine_remove_pin(engine, &txn->pin);
+        kv_engine_drop_writer(engine, false);
+    }
     free(txn);
 }
 
@@ -153,6 +155,7 @@ static enum kv_status renew(struct kv_txn *txn)
 
     kv_engine_release_pin(&txn->pin);
     st = kv_engine_acquire(&txn->store->engine, &txn->pin, &txn->lsn);
+    txn->failed = st != KV_OK; /* it holds nothing that it could read */
     return st == KV_OK ? follow_log(txn) : st;
 }
 
@@ -203,7 +206,7 @@ static enum kv_status make_room(struct kv_txn *txn, size_t size)
 static enum kv_status check_usable(const struct kv_txn *txn)
 {
     if (!txn->failed)
-        return KV_OK;
+        return kv_engine_check_alive(&txn->store->engine);
     return kv_fail(KV_IOERR, "%s: the transaction could not be committed; roll it back",
                    txn->store->engine.path);
 }
@@ -239,6 +242,7 @@ static enum kv_status unprepare(struct kv_txn *txn)
     st = kv_writer_resolve(engine, false);
     if (st == KV_OK)
         return renew(txn);
+    txn->failed = true; /* another commit in the same place would leave two that may count */
     return kv_fail_in(st,
                       "%s: a commit could not be taken back; whether it counts is unknown until "
                       "the store is opened again or a write succeeds",
@@ -278,8 +282,10 @@ enum kv_status kv_txn_get(struct kv_txn *txn, struct kv_slice key, struct kv_ent
 {
     uint64_t hash = kv_hash(key, txn->store->engine.place.hash_seed);
     struct kv_entry entry;
-    enum kv_status st = kv_write_set_get(txn->set, hash, key, &entry);
+    enum kv_status st = check_usable(txn);
 
+    if (st == KV_OK)
+        st = kv_write_set_get(txn->set, hash, key, &entry);
     if (st == KV_DONE)
         st = kv_version_get(txn->pin.version, txn->lsn, hash, key, &entry);
     if (st == KV_OK && entry.deleted)
@@ -296,7 +302,8 @@ struct kv_savepoint kv_txn_savepoint(const struct kv_txn *txn)
 
 void kv_txn_rollback_to(struct kv_txn *txn, struct kv_savepoint savepoint)
 {
-    if (savepoint.record_count >= kv_write_set_count(txn->set))
+    if (savepoint.record_count >= kv_write_set_count(txn->set) ||
+        kv_engine_check_alive(&txn->store->engine) != KV_OK)
         return;
     if (txn->prepared) {
         enum kv_status st = unprepare(txn);
@@ -409,7 +416,7 @@ void kv_txn_publish(struct kv_txn *txn)
     struct kv_log *log = txn->set->log;
     bool sealed = false;
 
-    if (kv_write_set_count(txn->set) > 0) {
+    if (kv_write_set_count(txn->set) > 0 && kv_engine_check_alive(engine) == KV_OK) {
         kv_write_set_publish(txn->set, &txn->commit);
         atomic_store_explicit(&engine->page->committed_lsn, kv_log_lsn(log, log->tail.end_bytes),
                               memory_order_release);

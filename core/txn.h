@@ -14,7 +14,7 @@ struct kv_txn {
     uint64_t nonce;
     bool prepared;
     bool durable;            /* prepared, and synced since */
-    bool failed;             /* its log was given up when it could not be committed */
+    bool failed;             /* its commit was in doubt, or its log is gone: only abort remains */
     struct kv_commit commit; /* of a prepared transaction with records */
 };
 
