@@ -5,6 +5,7 @@
 
 #include "hash.h"
 #include "merge.h"
+#include "record.h"
 #include "segment_writer.h"
 
 enum {
@@ -12,6 +13,7 @@ enum {
     CHECK_EVERY_BYTES = 1024 * 1024,
     OUTPUT_RECORD_MAX = 1 << 21,   /* bounds the memory that an index takes to build */
     SPARE_BYTES = 8 * 1024 * 1024, /* left free on the device by a merge */
+    INTERVAL_SPARE_BYTES = 16 + 2 * KV_KEY_MAX_BYTES, /* the key interval behind the records */
 };
 
 struct kv_policy kv_compact_policy(const struct kv_settings *settings)
@@ -196,17 +198,26 @@ static enum kv_status finish_output(struct rewrite *rewrite, bool last_of_run)
     return kv_buffer_set(&rewrite->low, kv_buffer_slice(&rewrite->last));
 }
 
+/* The bytes that an entry takes in the output; its seq is relative to another base than in the input. */
+static uint64_t output_size(const struct rewrite *rewrite, const struct kv_entry *entry)
+{
+    struct kv_record_place place = {.base_seq = rewrite->base_seq};
+    struct kv_record record = {.kind = entry->deleted ? KV_DELETE : KV_PUT,
+                               .seq = entry->seq,
+                               .key = entry->key,
+                               .row = entry->row};
+
+    return kv_record_size(&place, &record);
+}
+
 static bool is_full(const struct rewrite *rewrite, const struct kv_entry *entry)
 {
     uint64_t limit = rewrite->settings->max_segment_bytes;
+    uint64_t end_bytes = kv_segment_writer_end_bytes(rewrite->writer) + output_size(rewrite, entry);
 
-    if (limit > KV_SEGMENT_MAX_BYTES)
-        limit = KV_SEGMENT_MAX_BYTES;
-    /* The key interval behind the records takes two keys more, a varint seq a few bytes. */
-    return kv_segment_writer_end_bytes(rewrite->writer) + entry->size_bytes + 16 +
-                   2 * (uint64_t)KV_KEY_MAX_BYTES >
-               KV_SEGMENT_MAX_BYTES ||
-           kv_segment_writer_end_bytes(rewrite->writer) + entry->size_bytes > limit ||
+    if (limit > KV_SEGMENT_MAX_BYTES - INTERVAL_SPARE_BYTES)
+        limit = KV_SEGMENT_MAX_BYTES - INTERVAL_SPARE_BYTES;
+    return end_bytes > limit ||
            kv_segment_writer_record_count(rewrite->writer) >= OUTPUT_RECORD_MAX;
 }
 
