@@ -269,13 +269,25 @@ static void *sort_largest_keys(void *context)
     return batch;
 }
 
-/*
- * Goal: sorting long equal keys takes no more stack than sorting short ones.
- * Method: in a thread with a small stack; recursion by the word would be 8,192 deep.
- */
-START_TEST(test_order_sorts_65535_byte_keys_on_a_small_stack)
+/* Each key a prefix of the next, a word longer. */
+static struct keys make_nested_keys(uint32_t count)
 {
-    struct keys keys = make_largest_keys(600);
+    struct keys keys = {0};
+    uint8_t *bytes = calloc(count, 8);
+
+    for (uint32_t i = 0; i < count; i++)
+        keys_add(&keys, kv_slice_of(bytes, 8 * (size_t)(i * 7919 % count) + 8));
+    free(bytes);
+    return keys;
+}
+
+/*
+ * Goal: sorting long keys takes no more stack than sorting short ones.
+ * Method: in a thread with a small stack; recursion by the word would be thousands deep.
+ */
+START_TEST(test_order_sorts_long_keys_on_a_small_stack)
+{
+    struct keys keys = _i ? make_nested_keys(3000) : make_largest_keys(600);
     pthread_attr_t attributes;
     pthread_t thread;
     void *batch;
@@ -519,7 +531,7 @@ int main(void)
     tcase_add_loop_test(sorting, test_order_sorts_100000_items, 0, SHAPE_COUNT);
     tcase_add_test(sorting, test_order_sorts_mixed_shapes);
     tcase_add_test(sorting, test_order_tells_padding_from_zero_bytes);
-    tcase_add_test(sorting, test_order_sorts_65535_byte_keys_on_a_small_stack);
+    tcase_add_loop_test(sorting, test_order_sorts_long_keys_on_a_small_stack, 0, 2);
     tcase_add_test(sorting, test_order_sorts_nested_keys);
     suite_add_tcase(suite, sorting);
 
