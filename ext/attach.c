@@ -181,6 +181,20 @@ int kv_table_create_store(struct kv_table *table)
 
 /* ---- Later */
 
+int kv_table_store_path(struct kv_table *table, char **out)
+{
+    sqlite3 *db = table->connection->db;
+    struct kv_shadow shadow;
+    int code = kv_shadow_read(db, table->schema, table->name, &shadow, &table->base.zErrMsg);
+
+    *out = NULL;
+    if (code != SQLITE_OK)
+        return code;
+    *out = kv_location_resolve(kv_database_file(db, table->schema), shadow.path);
+    sqlite3_free(shadow.path);
+    return *out ? SQLITE_OK : SQLITE_NOMEM;
+}
+
 int kv_table_open_store(struct kv_table *table)
 {
     struct kv_open_options options = open_options(table, KV_OPEN_EXISTING);

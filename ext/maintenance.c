@@ -1,6 +1,8 @@
 /* Compacting and syncing on demand: see maintenance.h. */
 #include "maintenance.h"
 
+#include "verify.h"
+
 /* The store open, with no transaction of this connection on it. */
 static int prepare(struct kv_table *table, const char *what)
 {
@@ -59,5 +61,8 @@ int kv_maintenance_command(struct kv_table *table, sqlite3_value *command)
         return kv_maintenance_compact(table, &result);
     if (sqlite3_stricmp(name, "sync") == 0)
         return kv_maintenance_sync(table, &result);
-    return kv_table_error(table, SQLITE_ERROR, "unknown command; allowed are 'compact' and 'sync'");
+    if (sqlite3_stricmp(name, "check") == 0)
+        return kv_verify_table(table);
+    return kv_table_error(table, SQLITE_ERROR,
+                          "unknown command; allowed are 'compact', 'sync' and 'check'");
 }

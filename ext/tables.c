@@ -124,6 +124,13 @@ static int segments_connect(sqlite3 *db, void *context, int argc, const char *co
     return report_connect(db, context, &kv_segments_kind, out);
 }
 
+static int check_connect(sqlite3 *db, void *context, int argc, const char *const *argv,
+                         sqlite3_vtab **out, char **error)
+{
+    (void)argc, (void)argv, (void)error;
+    return report_connect(db, context, &kv_check_kind, out);
+}
+
 static int report_disconnect(sqlite3_vtab *vtab)
 {
     sqlite3_free(vtab);
@@ -178,7 +185,7 @@ static int fill_table(void *context, struct kv_table *table)
 {
     struct report_cursor *cursor = (struct report_cursor *)context;
     const struct kv_report_kind *kind = ((struct report_table *)(void *)cursor->base.pVtab)->kind;
-    int code = kv_table_open(table);
+    int code = kind->takes_broken_stores ? SQLITE_OK : kv_table_open(table);
 
     if (code == SQLITE_OK)
         code = kind->fill(&cursor->report, table);
@@ -187,15 +194,33 @@ static int fill_table(void *context, struct kv_table *table)
     return code;
 }
 
+/* Does the argument name a kv table, or is it, for those who take one, a path? */
+static bool is_path(const struct report_table *table, sqlite3_value *argument, const char **path)
+{
+    struct kv_table *found = NULL;
+    char *error = NULL;
+
+    *path = (const char *)sqlite3_value_text(argument);
+    if (!table->kind->fill_path || !*path)
+        return false;
+    (void)kv_catalog_find(table->connection, table->kind->name, *path, &found, &error);
+    sqlite3_free(error);
+    return !found;
+}
+
 static int report_filter(sqlite3_vtab_cursor *base, int plan, const char *words, int argc,
                          sqlite3_value **argv)
 {
     struct report_cursor *cursor = (struct report_cursor *)(void *)base;
     struct report_table *table = (struct report_table *)(void *)base->pVtab;
+    const char *path;
 
     (void)words, (void)argc;
     clear(&cursor->report);
     cursor->row = 0;
+    if (plan && is_path(table, argv[0], &path))
+        return table->kind->fill_path(&cursor->report, table->connection, path,
+                                      &table->base.zErrMsg);
     return kv_catalog_each(table->connection, table->kind->name, plan ? argv[0] : NULL, fill_table,
                            cursor, &table->base.zErrMsg);
 }
@@ -247,13 +272,21 @@ static int report_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out)
 static const sqlite3_module stats_module = {.xConnect = stats_connect, REPORT_METHODS};
 static const sqlite3_module segments_module = {.xConnect = segments_connect, REPORT_METHODS};
 
+static const sqlite3_module check_module = {.xConnect = check_connect, REPORT_METHODS};
+
 int kv_tables_register(struct kv_connection *connection)
 {
-    int code = sqlite3_create_module_v2(connection->db, kv_stats_kind.name, &stats_module,
-                                        kv_connection_hold(connection), kv_connection_release);
+    static const struct {
+        const struct kv_report_kind *kind;
+        const sqlite3_module *module;
+    } functions[] = {{&kv_stats_kind, &stats_module},
+                     {&kv_segments_kind, &segments_module},
+                     {&kv_check_kind, &check_module}};
+    int code = SQLITE_OK;
 
-    if (code == SQLITE_OK)
-        code = sqlite3_create_module_v2(connection->db, kv_segments_kind.name, &segments_module,
-                                        kv_connection_hold(connection), kv_connection_release);
+    for (size_t i = 0; i < sizeof(functions) / sizeof(*functions) && code == SQLITE_OK; i++)
+        code =
+            sqlite3_create_module_v2(connection->db, functions[i].kind->name, functions[i].module,
+                                     kv_connection_hold(connection), kv_connection_release);
     return code;
 }

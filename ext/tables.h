@@ -1,5 +1,6 @@
 /*
- * The table-valued functions kv_stats([table]) and kv_segments([table]).
+ * The table-valued functions kv_stats([table]), kv_segments([table]) and
+ * kv_check([table or path]).
  *
  * Each is one description: its columns, and how one kv table's rows are made.
  * xFilter makes all rows at once: they are few, and a moment's picture.
@@ -22,13 +23,20 @@ struct kv_report_kind {
     const char *name;
     const char *declaration; /* CREATE TABLE x(…), the hidden argument last */
     int column_count;        /* the argument not counted */
-    /* Append the rows of `table`, whose store is open. An SQLite code, its message in the table. */
+    /*
+     * Append the rows of `table`, whose store is open, unless the function is
+     * about stores that cannot be opened as well. An SQLite code, its message in the table.
+     */
     int (*fill)(struct kv_report *report, struct kv_table *table);
+    bool takes_broken_stores;
+    /* The same for a store's directory; NULL: the argument is a table in any case. */
+    int (*fill_path)(struct kv_report *report, struct kv_connection *connection, const char *path,
+                     char **error);
 };
 
-extern const struct kv_report_kind kv_stats_kind, kv_segments_kind;
+extern const struct kv_report_kind kv_stats_kind, kv_segments_kind, kv_check_kind;
 
-/* Register both; SQLite's code. */
+/* Register them; SQLite's code. */
 int kv_tables_register(struct kv_connection *connection);
 
 #endif
