@@ -51,7 +51,10 @@ int kv_error_of_sqlite(char **error, const char *name, sqlite3 *db)
 {
     int code = sqlite3_extended_errcode(db);
 
-    return kv_error(error, code == SQLITE_OK ? SQLITE_ERROR : code, name, "%s", sqlite3_errmsg(db));
+    /* It was not SQLite that failed but an allocation on the way to it. */
+    if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE)
+        return kv_error(error, SQLITE_NOMEM, name, "out of memory");
+    return kv_error(error, code, name, "%s", sqlite3_errmsg(db));
 }
 
 void kv_result_error(sqlite3_context *context, int code, char *error)

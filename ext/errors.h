@@ -17,7 +17,10 @@ int kv_error(char **error, int code, const char *name, const char *format, ...) 
 /* As above for what the engine just failed with: its message and code. */
 int kv_error_of(char **error, const char *name, enum kv_status st);
 
-/* Replace `*error` by the database connection's last message and return its code. */
+/*
+ * Replace `*error` by the database connection's last message and return its
+ * code. SQLITE_NOMEM if it has no failure to tell of.
+ */
 int kv_error_of_sqlite(char **error, const char *name, sqlite3 *db);
 
 /* Fail the SQL function with `code` and take over `error` (may be NULL). */
