@@ -16,31 +16,11 @@
  */
 #include "cursor.h"
 
-#include <stdlib.h>
-
+#include "batch.h"
 #include "plan.h"
 #include "rowcodec.h"
 
 enum mode { MODE_END, MODE_POINT, MODE_BATCH, MODE_SCAN };
-
-/* One key of a batch: where it lies in the batch's bytes, and what was found in advance. */
-struct item {
-    size_t offset;
-    size_t size;
-    struct kv_slice row; /* borrowed from the view */
-    size_t own_offset;   /* of an own row, in the batch's own bytes */
-    bool is_own;
-    bool is_found;
-};
-
-struct batch {
-    struct kv_scratch keys; /* encoded, one after the other */
-    struct kv_scratch own;  /* copies of own rows */
-    struct item *items;
-    size_t count, capacity, position;
-    bool is_prefetched;
-    bool is_descending;
-};
 
 struct kv_cursor {
     sqlite3_vtab_cursor base;
@@ -50,7 +30,7 @@ struct kv_cursor {
     bool saw_own;         /* own writes were visible through `view` */
     struct kv_scan *scan;
     struct kv_scan *later; /* comes after `scan`; NULL most often */
-    struct batch batch;
+    struct kv_batch batch;
     struct kv_watch watch;          /* of own rows in the batch */
     struct kv_scratch lower, upper; /* encoded bounds */
     struct kv_scratch copy;         /* of an own row */
@@ -126,8 +106,7 @@ int kv_cursor_close(sqlite3_vtab_cursor *base)
     release_view(cursor);
     kv_link_leave(cursor->link);
     kv_scratch_trim(&cursor->copy);
-    kv_scratch_trim(&cursor->batch.own);
-    kv_scratch_trim(&cursor->batch.keys);
+    kv_batch_trim(&cursor->batch);
     if (table->idle)
         kv_cursor_free(cursor);
     else
@@ -142,9 +121,7 @@ void kv_cursor_free(struct kv_cursor *cursor)
     kv_scratch_release(&cursor->lower);
     kv_scratch_release(&cursor->upper);
     kv_scratch_release(&cursor->copy);
-    kv_scratch_release(&cursor->batch.keys);
-    kv_scratch_release(&cursor->batch.own);
-    sqlite3_free(cursor->batch.items);
+    kv_batch_release(&cursor->batch);
     sqlite3_free(cursor);
 }
 
@@ -220,51 +197,6 @@ static int filter_point(struct kv_cursor *cursor, sqlite3_value *value)
 
 /* ---- Batches */
 
-static int add_item(struct batch *batch, struct kv_slice key)
-{
-    struct kv_scratch *keys = &batch->keys;
-
-    if (batch->count == batch->capacity) {
-        size_t capacity = 2 * batch->capacity + 16;
-        struct item *items =
-            (struct item *)sqlite3_realloc64(batch->items, capacity * sizeof(*items));
-
-        if (!items)
-            return SQLITE_NOMEM;
-        batch->items = items;
-        batch->capacity = capacity;
-    }
-    if (!kv_scratch_reserve(keys, keys->size + key.size))
-        return SQLITE_NOMEM;
-    memcpy(keys->data + keys->size, key.data, key.size);
-    batch->items[batch->count++] = (struct item){.offset = keys->size, .size = key.size};
-    keys->size += key.size;
-    return SQLITE_OK;
-}
-
-static struct kv_slice key_of(const struct batch *batch, const struct item *item)
-{
-    return kv_slice_of(batch->keys.data + item->offset, item->size);
-}
-
-static int compare_items(const void *a, const void *b, void *batch)
-{
-    return kv_slice_compare(key_of((const struct batch *)batch, (const struct item *)a),
-                            key_of((const struct batch *)batch, (const struct item *)b));
-}
-
-/* Conversion can make equal keys of different values: each row comes once. */
-static void sort_items(struct batch *batch)
-{
-    size_t kept = 0;
-
-    qsort_r(batch->items, batch->count, sizeof(*batch->items), compare_items, batch);
-    for (size_t i = 0; i < batch->count; i++)
-        if (kept == 0 || compare_items(&batch->items[kept - 1], &batch->items[i], batch) != 0)
-            batch->items[kept++] = batch->items[i];
-    batch->count = kept;
-}
-
 /* The keys of an IN list. */
 static int read_list(struct kv_cursor *cursor, sqlite3_value *list)
 {
@@ -272,13 +204,12 @@ static int read_list(struct kv_cursor *cursor, sqlite3_value *list)
     sqlite3_value *value;
     int code;
 
-    cursor->batch.count = 0;
-    cursor->batch.keys.size = 0;
+    kv_batch_clear(&cursor->batch);
     for (code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value;
          code = sqlite3_vtab_in_next(list, &value)) {
         switch (kv_bound_equal(value, affinity, &cursor->lower)) {
         case KV_BOUND_KEY:
-            if (add_item(&cursor->batch, kv_scratch_slice(&cursor->lower)) != SQLITE_OK)
+            if (kv_batch_add(&cursor->batch, kv_scratch_slice(&cursor->lower)) != KV_OK)
                 return out_of_memory(cursor);
             break;
         case KV_BOUND_NOMEM: return out_of_memory(cursor);
@@ -288,113 +219,42 @@ static int read_list(struct kv_cursor *cursor, sqlite3_value *list)
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static struct item *current_item(struct batch *batch)
-{
-    size_t i = batch->is_descending ? batch->count - 1 - batch->position : batch->position;
-
-    return &batch->items[i];
-}
-
-/* Look up one key now and keep what was found. */
-static enum kv_status prefetch_item(struct kv_cursor *cursor, struct item *item)
-{
-    struct batch *batch = &cursor->batch;
-    struct kv_entry entry;
-    enum kv_status st =
-        kv_snapshot_get(cursor->view->snapshot, cursor->link->txn, key_of(batch, item), &entry);
-
-    item->is_found = st == KV_OK;
-    if (st != KV_OK)
-        return st == KV_DONE ? KV_OK : st;
-    item->row = entry.row;
-    item->is_own = entry.own;
-    if (!entry.own)
-        return KV_OK;
-    if (!kv_scratch_reserve(&batch->own, batch->own.size + entry.row.size))
-        return kv_fail_nomem();
-    item->own_offset = batch->own.size;
-    if (entry.row.size)
-        memcpy(batch->own.data + batch->own.size, entry.row.data, entry.row.size);
-    batch->own.size += entry.row.size;
-    return KV_OK;
-}
-
-static int prefetch(struct kv_cursor *cursor)
-{
-    struct batch *batch = &cursor->batch;
-    enum kv_status st = KV_OK;
-
-    batch->own.size = 0;
-    for (size_t i = 0; i < batch->count && st == KV_OK; i++)
-        st = prefetch_item(cursor, &batch->items[i]);
-    kv_link_watch(cursor->link, &cursor->watch);
-    return kv_table_status(table_of(cursor), st);
-}
-
-/* Show a row that prefetch_item has found, if it has. */
-static bool show_prefetched(struct kv_cursor *cursor, const struct item *item)
-{
-    struct batch *batch = &cursor->batch;
-    struct kv_slice row = item->row;
-
-    if (item->is_own)
-        row = kv_slice_of(batch->own.data + item->own_offset, item->row.size);
-    if (item->is_found)
-        show(cursor, key_of(batch, item), row);
-    return item->is_found;
-}
-
 /* Show the next row of the list that exists. */
 static int batch_next(struct kv_cursor *cursor)
 {
-    struct batch *batch = &cursor->batch;
-    struct kv_table *table = table_of(cursor);
+    struct kv_slice key, row;
+    enum kv_status st;
 
     if (cursor->watch.is_cut) {
         cursor->mode = MODE_END;
-        return kv_table_error(table, SQLITE_ABORT_ROLLBACK,
+        return kv_table_error(table_of(cursor), SQLITE_ABORT_ROLLBACK,
                               "the transaction whose rows this statement shows was rolled back");
     }
-    while (batch->position < batch->count) {
-        struct item *item = current_item(batch);
-        struct kv_entry entry;
-        enum kv_status st;
-
-        batch->position++;
-        if (batch->is_prefetched) {
-            if (show_prefetched(cursor, item))
-                return SQLITE_OK;
-            continue;
-        }
-        st = kv_snapshot_get(cursor->view->snapshot, NULL, key_of(batch, item), &entry);
-        if (st == KV_OK) {
-            show(cursor, key_of(batch, item), entry.row);
-            return SQLITE_OK;
-        }
-        if (st != KV_DONE) {
-            cursor->mode = MODE_END;
-            return kv_table_status(table, st);
-        }
+    st = kv_batch_next(&cursor->batch, cursor->view->snapshot, &key, &row);
+    if (st == KV_OK) {
+        show(cursor, key, row);
+        return SQLITE_OK;
     }
     cursor->mode = MODE_END;
-    return SQLITE_OK;
+    return kv_table_status(table_of(cursor), st);
 }
 
 static int filter_batch(struct kv_cursor *cursor, int plan, sqlite3_value *list)
 {
-    struct batch *batch = &cursor->batch;
+    struct kv_link *link = cursor->link;
     int code = read_list(cursor, list);
+    enum kv_status st = KV_OK;
 
     if (code != SQLITE_OK)
         return code;
-    sort_items(batch);
-    batch->position = 0;
-    batch->is_descending = plan & KV_PLAN_DESC;
-    batch->is_prefetched = cursor->link->txn != NULL;
-    if (batch->is_prefetched)
-        code = prefetch(cursor);
-    if (code != SQLITE_OK)
-        return code;
+    kv_batch_start(&cursor->batch, plan & KV_PLAN_DESC);
+    if (link->txn) {
+        /* Later writes must not show, so nothing is left to look up later. */
+        st = kv_batch_prefetch(&cursor->batch, cursor->view->snapshot, link->txn);
+        kv_link_watch(link, &cursor->watch);
+    }
+    if (st != KV_OK)
+        return kv_table_status(table_of(cursor), st);
     cursor->mode = MODE_BATCH;
     return batch_next(cursor);
 }
