@@ -51,7 +51,9 @@ static enum kv_status injected(struct kv_memfs *fs, enum kv_memfs_call call, con
             fault->calls_left--;
             continue;
         }
-        fault->calls_left = fault->flags & KV_MEMFS_STICKY ? 1 : 0;
+        fault->calls_left = fault->flags & (KV_MEMFS_STICKY | KV_MEMFS_FREEZE) ? 1 : 0;
+        if (fault->flags & KV_MEMFS_FREEZE)
+            fault->call = KV_MEMFS_ANY;
         *partial = fault->flags & KV_MEMFS_PARTIAL;
         st = fault->status;
     }

@@ -137,13 +137,14 @@ enum kv_memfs_fault_flags {
     KV_MEMFS_ONCE = 0,
     KV_MEMFS_STICKY = 1 << 0,  /* the nth and all later ones */
     KV_MEMFS_PARTIAL = 1 << 1, /* a failing write has written a part first */
+    KV_MEMFS_FREEZE = 1 << 2,  /* the nth, and from then on calls of every kind */
 };
 
 /*
  * Make the `nth` call of a kind from now on (1: the next) fail with `status`.
  * The call has no effect, but for PARTIAL; and after a failed sync, what was
  * not durable by then never becomes so by a later sync, unless written again.
- * Sticky ANY freezes the world as a crash would find it. At most 8 at a time.
+ * FREEZE, as sticky ANY, leaves the world as a crash would find it. At most 8 at a time.
  */
 void kv_memfs_fail(struct kv_memfs *fs, enum kv_memfs_call call, uint64_t nth,
                    enum kv_status status, unsigned flags);

@@ -19,8 +19,8 @@
 
 enum {
     TRANSACTIONS = 30,
-    FAULT_RUNS = 220, /* for each kind */
-    CUTS = 110,       /* calls at which the power is cut, for each kind of disk */
+    FAULT_RUNS = 160, /* for each kind */
+    CUTS = 60,        /* calls at which the power is cut, for each kind of disk */
     DISKS_A_CUT = 5,  /* states of the disk for each of them */
     RECOVERY_CALLS = 70,
 };
@@ -374,37 +374,58 @@ static void check_disk(struct sweep *sweep, uint64_t seed)
     world_end(&world);
 }
 
-static void sweep_power_cuts(unsigned disk)
+/* Cut the power before the nth call of a kind. False: there are not as many. */
+static bool cut_power(unsigned disk, enum kv_memfs_call call, uint64_t nth)
 {
-    uint64_t calls = count_calls(disk), stride = stride_for(calls, CUTS);
+    struct sweep sweep;
+    bool reached;
 
-    for (uint64_t nth = 1 + disk % stride; nth <= calls; nth += stride) {
-        struct sweep sweep;
+    if (is_left_out(nth))
+        return true;
+    figures->seed = nth;
+    sweep_init(&sweep, disk);
+    sweep.stop_at_fault = true;
+    kv_memfs_fail(sweep.world.fs, call, nth, KV_IOERR, KV_MEMFS_FREEZE);
+    work(&sweep);
+    reached = kv_memfs_fault_count(sweep.world.fs) > 0;
+    for (uint64_t i = 0; reached && i < DISKS_A_CUT; i++)
+        check_disk(&sweep, i == 0 ? 0 : nth * DISKS_A_CUT + i);
+    world_kill(&sweep.world);
+    sweep_release(&sweep);
+    return reached;
+}
 
-        if (is_left_out(nth))
-            continue;
-        figures->seed = nth;
-        sweep_init(&sweep, disk);
-        sweep.stop_at_fault = true;
-        kv_memfs_fail(sweep.world.fs, KV_MEMFS_ANY, nth, KV_IOERR, KV_MEMFS_STICKY);
-        work(&sweep);
-        for (uint64_t i = 0; i < DISKS_A_CUT; i++)
-            check_disk(&sweep, i == 0 ? 0 : nth * DISKS_A_CUT + i);
-        world_kill(&sweep.world);
-        sweep_release(&sweep);
+/* Before every call that makes something durable, or that changes a name. */
+static void cut_power_before_syncs(unsigned disk)
+{
+    static const enum kv_memfs_call calls[] = {KV_MEMFS_SYNC,     KV_MEMFS_DATASYNC,
+                                               KV_MEMFS_DIR_SYNC, KV_MEMFS_RENAME,
+                                               KV_MEMFS_UNLINK,   KV_MEMFS_TRUNCATE};
+
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        for (uint64_t nth = 1; cut_power(disk, calls[i], nth); nth++) {
+        }
     }
 }
 
-START_TEST(test_store_sweep_power_cut_at_each_call)
+static void cut_power_anywhere(unsigned disk)
 {
-    sweep_power_cuts(0);
+    uint64_t calls = count_calls(disk), stride = stride_for(calls, CUTS);
+
+    for (uint64_t nth = 1 + disk % stride; nth <= calls; nth += stride)
+        cut_power(disk, KV_MEMFS_ANY, nth);
+}
+
+START_TEST(test_store_sweep_power_cut_before_each_sync)
+{
+    cut_power_before_syncs(0);
 }
 END_TEST
 
-START_TEST(test_store_sweep_power_cut_while_writing_back)
+START_TEST(test_store_sweep_power_cut_at_each_call)
 {
-    sweep_power_cuts(1);
-    sweep_power_cuts(2);
+    for (unsigned disk = 0; disk < 3; disk++)
+        cut_power_anywhere(disk);
 }
 END_TEST
 
@@ -418,8 +439,8 @@ static Suite *store_sweep_suite(void)
     tcase_add_test(tests, test_store_sweep_each_call_fails_once);
     tcase_add_test(tests, test_store_sweep_each_call_finds_the_disk_full);
     tcase_add_test(tests, test_store_sweep_all_calls_fail_from_one_on);
+    tcase_add_test(tests, test_store_sweep_power_cut_before_each_sync);
     tcase_add_test(tests, test_store_sweep_power_cut_at_each_call);
-    tcase_add_test(tests, test_store_sweep_power_cut_while_writing_back);
     suite_add_tcase(suite, tests);
     return suite;
 }
