@@ -20,9 +20,14 @@ struct memfs_handle {
     char *path;
 };
 
+static struct memfs_process *process_of(struct kv_io *io)
+{
+    return (struct memfs_process *)io;
+}
+
 static struct kv_memfs *fs_of(struct kv_io *io)
 {
-    return (struct kv_memfs *)io;
+    return process_of(io)->fs;
 }
 
 static struct memfs_handle *dir_handle(struct kv_dir *dir)
@@ -70,8 +75,9 @@ struct entry {
     bool partial;
 };
 
-static struct entry enter_path(struct kv_memfs *fs, enum kv_memfs_call call, const char *path)
+static struct entry enter_path(struct kv_io *io, enum kv_memfs_call call, const char *path)
 {
+    struct kv_memfs *fs = fs_of(io);
     struct entry entry = {0};
 
     pthread_mutex_lock(&fs->mutex);
@@ -79,13 +85,17 @@ static struct entry enter_path(struct kv_memfs *fs, enum kv_memfs_call call, con
     fs->calls[call]++;
     entry.st = injected(fs, call, path, &entry.partial);
     entry.injected = entry.st != KV_OK;
+    if (!process_of(io)->is_dead)
+        return entry;
+    entry = (struct entry){0};
+    entry.st = kv_fail(KV_IOERR, "%s: the process is dead", path);
     return entry;
 }
 
 static struct entry enter(struct kv_memfs *fs, enum kv_memfs_call call,
                           const struct memfs_handle *handle)
 {
-    struct entry entry = enter_path(fs, call, handle->path);
+    struct entry entry = enter_path(handle->base.dir.io, call, handle->path);
 
     if (handle->device == fs->device)
         return entry;
@@ -122,13 +132,13 @@ static char *join(const char *directory, const char *name)
     return path;
 }
 
-static struct memfs_handle *handle_new(struct kv_memfs *fs, struct memfs_node *node, char *path,
+static struct memfs_handle *handle_new(struct kv_io *io, struct memfs_node *node, char *path,
                                        bool writable)
 {
     struct memfs_handle *handle = kv_memfs_need(calloc(1, sizeof(*handle)));
 
-    handle->base.dir.io = &fs->io;
-    handle->device = fs->device;
+    handle->base.dir.io = io;
+    handle->device = fs_of(io)->device;
     handle->writable = writable;
     handle->node = node;
     handle->path = path;
@@ -146,7 +156,7 @@ static void handle_free(struct memfs_handle *handle)
 static enum kv_status memfs_dir_open(struct kv_io *io, const char *path, struct kv_dir **out)
 {
     struct kv_memfs *fs = fs_of(io);
-    struct entry entry = enter_path(fs, KV_MEMFS_DIR_OPEN, path);
+    struct entry entry = enter_path(io, KV_MEMFS_DIR_OPEN, path);
     struct memfs_node *node = kv_memfs_find(fs, path);
 
     *out = NULL;
@@ -156,7 +166,7 @@ static enum kv_status memfs_dir_open(struct kv_io *io, const char *path, struct 
         return leave(fs, fail_missing(path));
     if (!node->is_directory)
         return leave(fs, kv_fail(KV_INVALID, "%s: Not a directory", path));
-    *out = &handle_new(fs, node, kv_memfs_need(strdup(path)), true)->base.dir;
+    *out = &handle_new(io, node, kv_memfs_need(strdup(path)), true)->base.dir;
     return leave(fs, KV_OK);
 }
 
@@ -179,7 +189,7 @@ static enum kv_status create_directory(struct kv_memfs *fs, const char *path)
 static enum kv_status memfs_dir_create(struct kv_io *io, const char *path, unsigned mode)
 {
     struct kv_memfs *fs = fs_of(io);
-    struct entry entry = enter_path(fs, KV_MEMFS_DIR_CREATE, path);
+    struct entry entry = enter_path(io, KV_MEMFS_DIR_CREATE, path);
 
     (void)mode;
     return leave(fs, entry.st == KV_OK ? create_directory(fs, path) : entry.st);
@@ -209,7 +219,7 @@ static enum kv_status remove_directory(struct kv_memfs *fs, const char *path)
 static enum kv_status memfs_dir_remove(struct kv_io *io, const char *path)
 {
     struct kv_memfs *fs = fs_of(io);
-    struct entry entry = enter_path(fs, KV_MEMFS_DIR_REMOVE, path);
+    struct entry entry = enter_path(io, KV_MEMFS_DIR_REMOVE, path);
 
     return leave(fs, entry.st == KV_OK ? remove_directory(fs, path) : entry.st);
 }
@@ -391,7 +401,7 @@ static enum kv_status memfs_file_open(struct kv_dir *dir, const char *name, unsi
     if (st == KV_OK)
         st = file_at(fs, dir_handle(dir), name, flags, &node);
     if (st == KV_OK)
-        *out = &handle_new(fs, node, join(dir_handle(dir)->path, name), flags & KV_OPEN_WRITE)
+        *out = &handle_new(dir->io, node, join(dir_handle(dir)->path, name), flags & KV_OPEN_WRITE)
                     ->base.file;
     return leave(fs, st);
 }
@@ -399,7 +409,7 @@ static enum kv_status memfs_file_open(struct kv_dir *dir, const char *name, unsi
 static enum kv_status memfs_file_temporary(struct kv_io *io, struct kv_file **out)
 {
     struct kv_memfs *fs = fs_of(io);
-    struct entry entry = enter_path(fs, KV_MEMFS_FILE_TEMPORARY, "temporary file");
+    struct entry entry = enter_path(io, KV_MEMFS_FILE_TEMPORARY, "temporary file");
     struct memfs_node *node;
 
     *out = NULL;
@@ -407,7 +417,7 @@ static enum kv_status memfs_file_temporary(struct kv_io *io, struct kv_file **ou
         return leave(fs, entry.st);
     node = kv_memfs_node_new(fs, false);
     node->removed = true;
-    *out = &handle_new(fs, node, kv_memfs_need(strdup("temporary file")), true)->base.file;
+    *out = &handle_new(io, node, kv_memfs_need(strdup("temporary file")), true)->base.file;
     return leave(fs, KV_OK);
 }
 
@@ -734,7 +744,7 @@ static void memfs_sleep_ms(struct kv_io *io, unsigned ms)
 static enum kv_status memfs_random(struct kv_io *io, void *data, size_t size)
 {
     struct kv_memfs *fs = fs_of(io);
-    struct entry entry = enter_path(fs, KV_MEMFS_RANDOM_BYTES, "random bytes");
+    struct entry entry = enter_path(io, KV_MEMFS_RANDOM_BYTES, "random bytes");
     uint8_t *out = data;
 
     for (size_t i = 0; entry.st == KV_OK && i < size; i++)

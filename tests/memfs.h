@@ -37,6 +37,9 @@ void kv_memfs_free(struct kv_memfs *fs);
 
 struct kv_io *kv_memfs_io(struct kv_memfs *fs);
 
+/* The same world for one more process, with locks of its own. Valid until kv_memfs_free. */
+struct kv_io *kv_memfs_process(struct kv_memfs *fs);
+
 /* ---- How it behaves: all off or unlimited at first */
 
 /* Syncing a file makes its name durable too, as ext4 and xfs do for new files. */
@@ -65,13 +68,19 @@ void kv_memfs_advance(struct kv_memfs *fs, uint64_t ms);
 /* ---- The end of a process, or of the power */
 
 /*
- * Both leave every handle dead: it only fails with KV_IOERR, and may be closed.
+ * Kill and crash leave every handle dead: it only fails with KV_IOERR, and may be closed.
  * Its locks are gone; its mappings stay readable and reach nobody. Directories
  * and files get another identity. Faults are forgotten.
  */
 
 /* kill -9 of every process: what is cached stays. */
 void kv_memfs_kill(struct kv_memfs *fs);
+
+/*
+ * kill -9 of one process, for good. Its mappings are those of the others: what
+ * is done with its handles may still reach them, so give those back last of all.
+ */
+void kv_memfs_kill_process(struct kv_memfs *fs, struct kv_io *io);
 
 enum kv_memfs_crash_mode {
     KV_MEMFS_DROP,   /* nothing that was not synced survives */

@@ -24,7 +24,7 @@ struct kv_memfs *kv_memfs_new(uint64_t seed)
 {
     struct kv_memfs *fs = kv_memfs_need(calloc(1, sizeof(*fs)));
 
-    fs->io.ops = &kv_memfs_ops;
+    fs->first = (struct memfs_process){.io.ops = &kv_memfs_ops, .fs = fs};
     pthread_mutex_init(&fs->mutex, NULL);
     fs->device = kv_memfs_next_device();
     fs->random = seed;
@@ -52,13 +52,30 @@ void kv_memfs_free(struct kv_memfs *fs)
         kv_memfs_block_free(retired->block);
         free(retired);
     }
+    while (fs->others) {
+        struct memfs_process *process = fs->others;
+
+        fs->others = process->next;
+        free(process);
+    }
     pthread_mutex_destroy(&fs->mutex);
     free(fs);
 }
 
 struct kv_io *kv_memfs_io(struct kv_memfs *fs)
 {
-    return &fs->io;
+    return &fs->first.io;
+}
+
+struct kv_io *kv_memfs_process(struct kv_memfs *fs)
+{
+    struct memfs_process *process = kv_memfs_need(calloc(1, sizeof(*process)));
+
+    lock(fs);
+    *process = (struct memfs_process){.io.ops = &kv_memfs_ops, .fs = fs, .next = fs->others};
+    fs->others = process;
+    unlock(fs);
+    return &process->io;
 }
 
 /* ---- Clone */
@@ -210,10 +227,14 @@ static void end_processes(struct kv_memfs *fs)
     memset(fs->faults, 0, sizeof(fs->faults));
 }
 
-void kv_memfs_kill(struct kv_memfs *fs)
+void kv_memfs_kill_process(struct kv_memfs *fs, struct kv_io *io)
 {
     lock(fs);
-    end_processes(fs);
+    ((struct memfs_process *)io)->is_dead = true;
+    for (struct memfs_node *node = fs->nodes; node; node = node->next)
+        for (size_t i = 0; i < node->lock_count; i++)
+            if (node->locks[i].owner->io == io)
+                node->locks[i--] = node->locks[--node->lock_count];
     unlock(fs);
 }
 
@@ -278,6 +299,22 @@ static void retire_block(struct kv_memfs *fs, struct memfs_node *file)
     file->cached = block;
     file->durable = block + KV_MEMFS_FILE_BYTES;
     file->mapped = file->mapped_writable = false;
+}
+
+void kv_memfs_kill(struct kv_memfs *fs)
+{
+    lock(fs);
+    end_processes(fs);
+    for (struct memfs_node *node = fs->nodes; node; node = node->next) {
+        const uint8_t *cached = node->cached;
+
+        if (!node->mapped_writable)
+            continue;
+        retire_block(fs, node);
+        memcpy(node->cached, cached, node->size);
+        kv_memfs_dirty(node, 0, node->size); /* what was stored there is not known */
+    }
+    unlock(fs);
 }
 
 static void crash_file(struct kv_memfs *fs, struct memfs_node *file, choose_function *choose,

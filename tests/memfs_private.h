@@ -77,8 +77,17 @@ struct memfs_retired {
     uint8_t *block;
 };
 
-struct kv_memfs {
+/* A process: what its handles lead back to. */
+struct memfs_process {
     struct kv_io io;
+    struct kv_memfs *fs;
+    bool is_dead;
+    struct memfs_process *next;
+};
+
+struct kv_memfs {
+    struct memfs_process first;
+    struct memfs_process *others;
     pthread_mutex_t mutex;
     uint64_t device; /* another one after each death, so handles know theirs */
     uint64_t last_inode;

@@ -569,6 +569,33 @@ START_TEST(test_memfs_damage_is_cached_and_durable)
 }
 END_TEST
 
+/* Goal: processes share files and exclude each other; killing one takes only its locks and handles. */
+START_TEST(test_memfs_has_several_processes)
+{
+    struct kv_io *other_io = kv_memfs_process(fs);
+    struct kv_dir *other_dir;
+    struct kv_file *mine = file_open("f"), *other;
+
+    put(mine, 0, "abc");
+    ck_kv(kv_io_dir_open(other_io, "/", &other_dir));
+    ck_kv(kv_io_file_open(other_dir, "f", KV_OPEN_WRITE, 0, &other));
+    ck_kv(kv_io_write(other, 3, "d", 1));
+    expect_file(fs, "/f", "abcd");
+    ck_kv(kv_io_lock(other, 0, KV_LOCK_EXCLUSIVE));
+    ck_kv_is(kv_io_lock(mine, 0, KV_LOCK_SHARED), KV_BUSY);
+    kv_memfs_kill_process(fs, other_io);
+    ck_kv(kv_io_lock(mine, 0, KV_LOCK_EXCLUSIVE));
+    ck_kv_is(kv_io_write(other, 0, "x", 1), KV_IOERR);
+    ck_kv_is(kv_io_lock(other, 1, KV_LOCK_SHARED), KV_IOERR);
+    ck_kv(kv_io_write(mine, 0, "A", 1));
+    kv_io_file_close(other);
+    kv_io_dir_close(other_dir);
+    ck_kv_is(kv_io_dir_open(other_io, "/", &other_dir), KV_IOERR);
+    expect_file(fs, "/f", "Abcd");
+    kv_io_file_close(mine);
+}
+END_TEST
+
 START_TEST(test_memfs_is_deterministic)
 {
     struct kv_memfs *same = kv_memfs_new(1);
@@ -610,6 +637,7 @@ static Suite *memfs_suite(void)
     tcase_add_test(tests, test_memfs_failed_dir_sync_keeps_names_pending);
     tcase_add_test(tests, test_memfs_space_and_readonly_refuse);
     tcase_add_test(tests, test_memfs_damage_is_cached_and_durable);
+    tcase_add_test(tests, test_memfs_has_several_processes);
     tcase_add_test(tests, test_memfs_is_deterministic);
     suite_add_tcase(suite, tests);
     return suite;

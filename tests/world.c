@@ -48,7 +48,17 @@ void world_end(struct world *world)
 {
     if (world->store)
         world_close(world);
-    kv_memfs_free(world->fs);
+    if (!world->is_guest)
+        kv_memfs_free(world->fs);
+}
+
+void world_join(struct world *guest, struct world *host)
+{
+    *guest = (struct world){.fs = host->fs,
+                            .io = kv_memfs_process(host->fs),
+                            .options = host->options,
+                            .is_guest = true};
+    guest->options.io = guest->io;
 }
 
 /* The process is dead: what its handles say no longer matters. */

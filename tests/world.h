@@ -19,6 +19,7 @@ struct world {
     struct kv_io *io;
     struct kv_open_options options; /* segments of 64 KiB, fanout 4, no compaction by itself */
     struct kv_store *store;         /* NULL: not open */
+    bool is_guest;                  /* in the files of another */
 };
 
 void world_init(struct world *world); /* an empty file system; the store is not opened */
@@ -27,6 +28,9 @@ void world_start(struct world *world); /* both */
 void world_close(struct world *world);
 void world_reopen(struct world *world);
 void world_end(struct world *world); /* close if open, and free */
+
+/* One more process with the same files and options; the store is not opened. End it before `host`. */
+void world_join(struct world *guest, struct world *host);
 
 /* kill -9 with the store open, or the power cut; its handles are given back. All others are gone. */
 void world_kill(struct world *world);
