@@ -12,10 +12,10 @@ enum {
     PAGES_MIN_BYTES = 1 << 20, /* smaller tables come from the heap */
 };
 
-/* A slot: high half bits 32 … 63 of the hash, never 0; low half 1 + index of the newest item, 0: none. */
+/* A slot: high half bits 32 … 63 of the hash; low half 1 + index of the newest item. 0: empty. */
 static inline uint64_t tag_of(uint64_t hash)
 {
-    return (hash | (uint64_t)1 << 32) >> 32 << 32;
+    return hash >> 32 << 32;
 }
 
 static inline uint32_t mask_of(const struct kv_memtable *memtable)
@@ -99,29 +99,16 @@ static void link_item(struct kv_memtable *memtable, uint32_t index)
     uint64_t content;
     _Atomic uint64_t *slot = slot_of(memtable, item->hash, &content);
 
-    memtable->slots_used += content == 0;
     item->older = (uint32_t)content;
     atomic_store_explicit(slot, tag_of(item->hash) | (index + 1), memory_order_release);
-}
-
-/* Make the table anew from the first `count` items: what truncation emptied becomes free again. */
-static void relink(struct kv_memtable *memtable, uint32_t count)
-{
-    memset((void *)memtable->slots, 0, slots_size(memtable->capacity));
-    memtable->slots_used = 0;
-    for (memtable->linked_count = 0; memtable->linked_count < count; memtable->linked_count++)
-        link_item(memtable, memtable->linked_count);
 }
 
 void kv_memtable_link(struct kv_memtable *memtable)
 {
     uint32_t count = kv_memtable_count(memtable);
 
-    while (memtable->linked_count < count) {
-        if (memtable->slots_used >= memtable->capacity + memtable->capacity / 2)
-            relink(memtable, memtable->linked_count);
+    while (memtable->linked_count < count)
         link_item(memtable, memtable->linked_count++);
-    }
 }
 
 void kv_memtable_prefetch(const struct kv_memtable *memtable, uint64_t hash)
@@ -144,6 +131,10 @@ void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *item
     atomic_store_explicit(&memtable->count, base + count, memory_order_release);
 }
 
+/*
+ * In the opposite order of linking, so each step restores the table as it was
+ * before the item came: whoever probed past a slot that is emptied is gone already.
+ */
 void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
 {
     kv_order_truncate(&memtable->order, count);
@@ -152,8 +143,8 @@ void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
         uint64_t content;
         _Atomic uint64_t *slot = slot_of(memtable, item->hash, &content);
 
-        /* An emptied slot keeps its tag: probing must go on past it. */
-        atomic_store_explicit(slot, tag_of(item->hash) | item->older, memory_order_relaxed);
+        content = item->older ? tag_of(item->hash) | item->older : 0;
+        atomic_store_explicit(slot, content, memory_order_relaxed);
     }
     atomic_store_explicit(&memtable->count, count, memory_order_relaxed);
 }
@@ -181,8 +172,8 @@ enum kv_status kv_memtable_grow(struct kv_memtable *memtable, uint32_t capacity)
     memtable->items = items;
     memtable->slots = slots;
     memtable->capacity = rounded;
-    if (slots)
-        relink(memtable, memtable->linked_count);
+    for (uint32_t i = 0; slots && i < memtable->linked_count; i++)
+        link_item(memtable, i);
     return KV_OK;
 }
 

@@ -30,7 +30,6 @@ struct kv_memtable {
     uint32_t capacity;      /* items; a power of two */
     _Atomic uint32_t count; /* items, in the order of writing */
     uint32_t linked_count;  /* of them in the hash table */
-    uint32_t slots_used;    /* by items, or emptied by taking them back */
     struct kv_item *items;
     _Atomic uint64_t *slots; /* 2 * capacity of them; NULL until something is linked */
     struct kv_order order;
