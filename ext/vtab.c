@@ -153,17 +153,20 @@ static int table_connect(sqlite3 *db, void *context, int argc, const char *const
     return SQLITE_OK;
 }
 
-/* Inside a transaction: have a savepoint's rollback undo what will be written. */
-static void watch_creation(struct kv_table *table)
+/*
+ * Inside a transaction: have a savepoint's rollback undo what will be written.
+ * Without a witness the rest works all the same.
+ */
+static int watch_creation(struct kv_table *table)
 {
     struct kv_connection *connection = table->connection;
 
     /* Joining locks the main database, which a table elsewhere should not need. */
     if (!kv_connection_in_transaction(connection) || sqlite3_stricmp(table->schema, "temp") == 0)
-        return;
-    if (kv_witness_join(connection) == SQLITE_OK && connection->savepoint_level >= 0)
-        /* Out of memory here leaves such a rollback less exact; the statement has succeeded. */
-        (void)!kv_link_mark(table->link, connection->savepoint_level);
+        return SQLITE_OK;
+    if (kv_witness_join(connection) != SQLITE_OK || connection->savepoint_level < 0)
+        return SQLITE_OK;
+    return kv_table_status(table, kv_link_mark(table->link, connection->savepoint_level));
 }
 
 static int table_create(sqlite3 *db, void *context, int argc, const char *const *argv,
@@ -180,10 +183,11 @@ static int table_create(sqlite3 *db, void *context, int argc, const char *const 
         code = declare(table, error);
     if (code == SQLITE_OK)
         code = kv_table_create_store(table);
+    if (code == SQLITE_OK)
+        code = watch_creation(table);
     if (code != SQLITE_OK)
         return fail_table(table, code, error);
     table->is_created = true;
-    watch_creation(table);
     *out = &table->base;
     return SQLITE_OK;
 }
@@ -251,13 +255,11 @@ static int hand_over(struct kv_table *table)
 static int table_destroy(sqlite3_vtab *vtab)
 {
     struct kv_table *table = (struct kv_table *)(void *)vtab;
-    int code = SQLITE_OK;
+    int code =
+        kv_shadow_drop(table->connection->db, table->schema, table->name, &table->base.zErrMsg);
 
-    if (table->link)
+    if (code == SQLITE_OK && table->link)
         code = hand_over(table);
-    if (code == SQLITE_OK)
-        code =
-            kv_shadow_drop(table->connection->db, table->schema, table->name, &table->base.zErrMsg);
     if (code != SQLITE_OK)
         return code;
     dismiss_former(table);
