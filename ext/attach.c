@@ -50,6 +50,8 @@ static struct kv_open_options open_options(const struct kv_table *table, enum kv
     options.mode = mode;
     options.readonly = table->definition.readonly;
     options.settings = table->definition.settings;
+    /* Others may be opening or closing the store just now. */
+    options.settings.busy_timeout_ms = kv_connection_busy_timeout_ms(table->connection);
     return options;
 }
 
