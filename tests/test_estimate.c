@@ -13,7 +13,9 @@ static struct world world;
 
 static void setup(void)
 {
-    world_start(&world);
+    world_init(&world);
+    world.options.settings.segment_bytes = 1 << 20; /* no seals but those that are asked for */
+    world_open(&world);
 }
 
 static void teardown(void)
@@ -42,6 +44,11 @@ static void write_keys(unsigned first, unsigned end, unsigned step, size_t row_s
 static void put_keys(unsigned first, unsigned end, unsigned step, size_t row_size)
 {
     write_keys(first, end, step, row_size, false);
+}
+
+static size_t run_count(void)
+{
+    return engine_of(&world)->manifest.run_count;
 }
 
 static const struct kv_segment_info *info_of(size_t run)
@@ -102,12 +109,12 @@ END_TEST
 
 START_TEST(test_estimate_samples_large_logs)
 {
-    put_keys(0, 20000, 1, 50);
+    put_keys(0, 12000, 1, 50);
     engine_seal(&world);
-    put_keys(0, 20000, 4, 50);
+    put_keys(0, 12000, 4, 50);
     engine_seal(&world);
     expect_about(superseded_in(1), info_of(1)->entry_bytes / 4);
-    put_keys(10000, 30000, 1, 5); /* half of it is new */
+    put_keys(6000, 18000, 1, 5); /* half of it is new */
     engine_seal(&world);
     expect_about(superseded_in(1), info_of(1)->entry_bytes / 2);
     expect_about(superseded_in(2), info_of(2)->entry_bytes * 5 / 8);
@@ -131,21 +138,24 @@ START_TEST(test_estimate_of_tombstones)
 }
 END_TEST
 
-/* Again and again the same keys: never more dead than there is. */
+/*
+ * Goal: never more dead than there is, however far off the estimate is.
+ * Method: an old key overwritten a thousand times beside a thousand new ones:
+ * counted as half of its times, it outweighs the segment that it is in.
+ */
 START_TEST(test_estimate_has_a_limit)
 {
-    put_keys(0, 100, 1, 50);
+    put_keys(0, 1, 1, 50);
     engine_seal(&world);
-    put_keys(0, 100, 1, 50);
+    for (int i = 0; i < 1000; i++)
+        put_keys(0, 1, 1, 0);
+    put_keys(1, 1000, 1, 0);
     engine_seal(&world);
+    ck_assert_uint_eq(run_count(), 2);
     ck_assert_uint_eq(info_of(1)->dead_bytes, info_of(1)->end_bytes - KV_HEADER_BYTES);
-    for (int i = 0; i < 5; i++) {
-        put_keys(0, 50, 1, 50);
-        engine_seal(&world);
-    }
-    for (size_t run = 0; run < engine_of(&world)->manifest.run_count; run++)
-        ck_assert_uint_le(info_of(run)->dead_bytes, info_of(run)->end_bytes - KV_HEADER_BYTES);
-    ck_assert(world_stats(&world).live_bytes > 0);
+    ck_assert_uint_lt(info_of(0)->dead_bytes, info_of(0)->end_bytes - KV_HEADER_BYTES);
+    world_reopen(&world); /* the manifest is valid */
+    ck_assert_uint_eq(world_stats(&world).keys, 1000);
 }
 END_TEST
 

@@ -151,6 +151,28 @@ START_TEST(test_seal_describes_random_logs)
 }
 END_TEST
 
+/* Whatever `synchronous` says, what is sealed is on disk. */
+START_TEST(test_seal_makes_durable)
+{
+    struct kv_settings settings = world.options.settings;
+    struct kv_txn *txn;
+
+    settings.synchronous = KV_SYNC_OFF;
+    for (int i = 0; i < 3; i++) {
+        char key[] = {(char)('a' + i), '\0'};
+
+        ck_kv(kv_txn_begin(world.store, &settings, &txn));
+        txn_put(txn, key, "1");
+        ck_kv(kv_txn_commit(txn));
+    }
+    engine_seal(&world);
+    world_crash(&world, KV_MEMFS_DROP, 1);
+    world_open(&world);
+    world_expect_all(&world, "a=1 b=1 c=1");
+    world_check(&world);
+}
+END_TEST
+
 /* What a transaction has spilled behind the committed end stays readable if it is to be moved. */
 START_TEST(test_seal_keeps_the_tail)
 {
@@ -312,6 +334,7 @@ int main(void)
     tcase_add_test(tests, test_seal_of_an_empty_log_does_nothing);
     tcase_add_test(tests, test_seal_makes_a_run_and_a_new_log);
     tcase_add_test(tests, test_seal_describes_random_logs);
+    tcase_add_test(tests, test_seal_makes_durable);
     tcase_add_test(tests, test_seal_keeps_the_tail);
     tcase_add_test(tests, test_seal_refuses_damage);
     tcase_add_loop_test(tests, test_seal_fails_at_every_call, 0, 2);
