@@ -100,7 +100,7 @@ demo: ## load Unicode's character table into a kv table and look around
 
 .PHONY: install-deps
 install-deps: ## install every package that any target needs, where missing
-	@.ci/install build check demo lint coverage valgrind bench
+	@.ci/install build check hosts demo lint coverage valgrind bench
 
 # ---- Proving
 
@@ -129,6 +129,12 @@ check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 check-tsan: ## the tests with threads under ThreadSanitizer
 	@.ci/install build check
 	@CK_TIMEOUT_MULTIPLIER=10 $(MAKE_QUIETLY) $(TSAN) TEST_C='$(THREAD_TEST_C)' unit
+
+.PHONY: check-hosts
+check-hosts: ## one suite through every language that carries SQLite, old and new
+	@.ci/install build check hosts || echo "going on with the hosts that are there"
+	@$(MAKE_QUIETLY) $(BUILD)/kv.so
+	@$(RUN) tests/hosts/run.sh
 
 .PHONY: check-valgrind
 check-valgrind: ## the shortest tests and the SQL scripts under valgrind
