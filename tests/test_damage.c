@@ -490,15 +490,13 @@ START_TEST(test_damage_of_an_unclean_log)
     }
     world_kill(&world);
     size = kv_memfs_size(world.fs, path_of(log));
-    for (uint64_t offset = KV_HEADER_BYTES; offset < size; offset += 23) {
+    /* Behind the records is preallocated space: a few samples of it are enough. */
+    for (uint64_t offset = KV_HEADER_BYTES; offset < size; offset += offset < 60000 ? 23 : 5003) {
         struct world copy = world;
 
         copy.fs = kv_memfs_clone(world.fs);
         copy.io = copy.options.io = kv_memfs_io(copy.fs);
-        if (offset > 60000)
-            offset += 5000; /* preallocated space */
-        if (!kv_memfs_flip_bit(copy.fs, path_of(log), offset, 3))
-            break;
+        ck_assert(kv_memfs_flip_bit(copy.fs, path_of(log), offset, 3));
         if (kv_store_open(WORLD_PATH, &copy.options, &copy.store) == KV_OK) {
             uint64_t seq = kv_store_seq(copy.store);
             struct kv_snapshot *snapshot = world_snapshot(&copy);
@@ -506,6 +504,8 @@ START_TEST(test_damage_of_an_unclean_log)
             ck_assert_uint_ge(seq, before);
             model_expect(&model.states[seq], snapshot, NULL);
             kv_snapshot_free(snapshot);
+        } else {
+            expect_named(KV_CORRUPT, log);
         }
         world_end(&copy);
         figures->runs++;
