@@ -284,7 +284,7 @@ static void flip_bits(const char *name, unsigned stride)
 
 START_TEST(test_damage_flipped_bits)
 {
-    unsigned stride = 6000 / model_scaled(60) + 1;
+    unsigned stride = 6000 / model_scaled(40) + 1;
 
     for (unsigned i = 0; i < file_count; i++) {
         figures->faults = 0;
