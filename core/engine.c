@@ -582,10 +582,12 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
     }
     if (atomic_load(&engine->page->refuse_writes))
         /* Another's sync failed while this one waited: its error may have been the one for our bytes. */
-        st = kv_fail(KV_IOERR, "%s: a write could not be made durable earlier", engine->path);
+        st = kv_fail(KV_BUSY, "%s: a write could not be made durable earlier; try again",
+                     engine->path);
     else if (atomic_exchange(&engine->page->syncing, 1) != 0)
         /* Whoever set it died in the sync, and its outcome with it. */
-        st = kv_fail(KV_IOERR, "%s: a process died while it was syncing the log", engine->path);
+        st = kv_fail(KV_BUSY, "%s: a process died while it was syncing the log; try again",
+                     engine->path);
     else
         st = kv_log_sync(log);
     if (st == KV_OK) {

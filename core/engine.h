@@ -154,7 +154,9 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
 /*
  * Make everything written to the log durable, and note that its first
  * `end_bytes`, which are committed, are. A failure sets "refuse writes": what
- * reached the disk is unknown; once that is set, nothing is synced again.
+ * reached the disk is unknown; once that is set, nothing is synced again. KV_BUSY: it was
+ * another who failed, or died in a sync; whoever holds WRITER resolves that
+ * (writer.h) and tries again.
  */
 enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log,
                                   uint32_t end_bytes) KV_WARN_UNUSED;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "compact.h"
+#include "writer.h"
 
 enum {
     POLL_MS = 250, /* four looks a second: a commit waits for at most three of them */
@@ -77,8 +78,10 @@ static void sync_if_due(struct kv_maintainer *maintainer, struct undurable *undu
     if (committed_lsn > kv_log_lsn(version->log, KV_HEADER_BYTES))
         st = kv_engine_sync_log(engine, version->log,
                                 (uint32_t)kv_log_offset(version->log, committed_lsn));
-    (void)st; /* the next writer is told */
     kv_version_unref(version);
+    /* A process died in a sync: unless another writes, and resolves that, nobody else may come. */
+    if (st == KV_BUSY && kv_writer_take(engine, 0) == KV_OK)
+        kv_engine_drop_writer(engine, false);
     undurable->looks = 0;
 }
 

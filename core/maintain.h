@@ -9,7 +9,8 @@
  *   3. merge, as the policy says, after a seal.
  *
  * It blocks all signals. A merge that fails is tried again, less and less
- * often; a failed sync sets "refuse writes", and the next writer fails over.
+ * often; a failed sync sets "refuse writes", and the next writer fails over. (If it was
+ * another process that died in a sync, this one fails over at once.)
  */
 #ifndef KV_MAINTAIN_H
 #define KV_MAINTAIN_H

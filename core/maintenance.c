@@ -6,6 +6,8 @@
 #include "verify.h"
 #include "writer.h"
 
+enum { RESOLVE_WAIT_MS = 1000 };
+
 /* Bytes of the segments and indexes that the manifest names. */
 static uint64_t files_bytes(struct kv_engine *engine)
 {
@@ -32,7 +34,7 @@ static enum kv_status seal(struct kv_engine *engine, const struct kv_settings *s
 
     if (st != KV_OK)
         return st;
-    st = kv_seal(engine, false);
+    st = kv_writer_seal(engine, false);
     kv_engine_drop_writer(engine, false);
     return st;
 }
@@ -63,6 +65,22 @@ enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *sett
     return st;
 }
 
+/* Becoming the writer makes all that is committed durable, if others have left it in doubt. */
+static enum kv_status resolve_doubt(struct kv_engine *engine, unsigned timeout_ms)
+{
+    enum kv_status st =
+        kv_writer_take(engine, timeout_ms > RESOLVE_WAIT_MS ? timeout_ms : RESOLVE_WAIT_MS);
+
+    if (st == KV_OK)
+        kv_engine_drop_writer(engine, false);
+    else if (st == KV_BUSY)
+        st = kv_fail(KV_IOERR,
+                     "%s: a sync has failed, or a process died in it, and another connection is "
+                     "writing; try again",
+                     engine->path);
+    return st;
+}
+
 enum kv_status kv_sync(struct kv_store *store, uint64_t *seq)
 {
     struct kv_engine *engine = &store->engine;
@@ -80,6 +98,8 @@ enum kv_status kv_sync(struct kv_store *store, uint64_t *seq)
         struct kv_log *log = snapshot->pin.version->log;
 
         st = kv_engine_sync_log(engine, log, (uint32_t)kv_log_offset(log, snapshot->lsn));
+        if (st == KV_BUSY)
+            st = resolve_doubt(engine, store->settings.busy_timeout_ms);
     }
     if (st == KV_OK && seq)
         *seq = kv_snapshot_seq(snapshot);

@@ -17,7 +17,7 @@
 #include "seal.h"
 #include "writer.h"
 
-enum { SYNC_AFTER_MS = 1000, SYNC_AFTER_BYTES = 64 * 1024 * 1024 };
+enum { SYNC_AFTER_MS = 1000, SYNC_AFTER_BYTES = 64 * 1024 * 1024, COMMIT_TRIES = 3 };
 
 /* ---- Beginning */
 
@@ -54,7 +54,7 @@ static enum kv_status seal_if_due(struct kv_txn *txn)
     bool due = is_due(version->log, txn->settings);
 
     kv_version_unref(version);
-    return due ? kv_seal(engine, false) : KV_OK;
+    return due ? kv_writer_seal(engine, false) : KV_OK;
 }
 
 /*
@@ -166,7 +166,7 @@ static enum kv_status renew(struct kv_txn *txn)
 static enum kv_status change_log(struct kv_txn *txn)
 {
     struct kv_engine *engine = &txn->store->engine;
-    enum kv_status st = kv_seal(engine, true);
+    enum kv_status st = kv_writer_seal(engine, true);
 
     if (st != KV_OK)
         return st;
@@ -225,6 +225,21 @@ static enum kv_status check_sizes(const struct kv_txn *txn, struct kv_slice key,
     return KV_OK;
 }
 
+/* The log's tail is in doubt, with a COMMIT there that must not count: go on in a new log. */
+static enum kv_status leave_log(struct kv_txn *txn)
+{
+    struct kv_engine *engine = &txn->store->engine;
+    enum kv_status st = kv_writer_resolve(engine, false);
+
+    if (st == KV_OK)
+        return renew(txn);
+    txn->failed = true; /* another commit in the same place would leave two that may count */
+    return kv_fail_in(st,
+                      "%s: a commit could not be taken back; whether it counts is unknown until "
+                      "the store is opened again or a write succeeds",
+                      engine->path);
+}
+
 /* Take a prepared commit back: nothing may be written before that is durable, in every mode. */
 static enum kv_status unprepare(struct kv_txn *txn)
 {
@@ -237,16 +252,7 @@ static enum kv_status unprepare(struct kv_txn *txn)
     st = kv_write_set_uncommit(txn->set);
     if (st == KV_OK)
         st = kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes);
-    if (st == KV_OK)
-        return KV_OK;
-    st = kv_writer_resolve(engine, false);
-    if (st == KV_OK)
-        return renew(txn);
-    txn->failed = true; /* another commit in the same place would leave two that may count */
-    return kv_fail_in(st,
-                      "%s: a commit could not be taken back; whether it counts is unknown until "
-                      "the store is opened again or a write succeeds",
-                      engine->path);
+    return st == KV_OK ? KV_OK : leave_log(txn);
 }
 
 static enum kv_status add(struct kv_txn *txn, enum kv_kind kind, struct kv_slice key,
@@ -359,9 +365,34 @@ static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
         cause);
 }
 
-enum kv_status kv_txn_prepare(struct kv_txn *txn)
+/* Write records and COMMIT, and sync. KV_BUSY: nothing has failed, but others have left doubt. */
+static enum kv_status write_commit(struct kv_txn *txn)
 {
     struct kv_engine *engine = &txn->store->engine;
+    uint64_t durable_lsn = atomic_load(&engine->page->durable_lsn);
+    uint64_t begin_lsn = kv_log_lsn(txn->set->log, txn->set->begin_bytes);
+    enum kv_status st;
+
+    txn->commit =
+        (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io),
+                           .durable_lsn = durable_lsn < begin_lsn ? durable_lsn : begin_lsn,
+                           .nonce = txn->nonce};
+    st = kv_write_set_commit(txn->set, &txn->commit);
+    if (st != KV_OK)
+        return st;
+    if (must_sync(txn)) {
+        st = kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes);
+        txn->durable = st == KV_OK;
+        if (st != KV_OK && st != KV_BUSY)
+            st = abandon(txn, st);
+    }
+    if (st == KV_OK && atomic_load(&engine->page->refuse_writes))
+        st = kv_fail(KV_BUSY, "%s: another process could not sync the log", engine->path);
+    return st;
+}
+
+enum kv_status kv_txn_prepare(struct kv_txn *txn)
+{
     enum kv_status st = check_usable(txn);
 
     if (st == KV_OK)
@@ -369,23 +400,16 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn)
     if (st != KV_OK || txn->prepared)
         return st;
     if (kv_write_set_count(txn->set) > 0) {
-        uint64_t durable_lsn = atomic_load(&engine->page->durable_lsn);
-        uint64_t begin_lsn = kv_log_lsn(txn->set->log, txn->set->begin_bytes);
-
-        txn->commit =
-            (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io),
-                               .durable_lsn = durable_lsn < begin_lsn ? durable_lsn : begin_lsn,
-                               .nonce = txn->nonce};
-        st = kv_write_set_commit(txn->set, &txn->commit);
-        if (st == KV_OK && must_sync(txn)) {
-            st = kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes);
-            txn->durable = st == KV_OK;
-            if (st != KV_OK)
-                st = abandon(txn, st);
+        st = write_commit(txn);
+        for (unsigned tries = 0; st == KV_BUSY && tries < COMMIT_TRIES; tries++) {
+            st = kv_write_set_uncommit(txn->set);
+            (void)st; /* failover ends at the committed end in any case */
+            st = leave_log(txn);
+            if (st == KV_OK)
+                st = write_commit(txn);
         }
-        /* Another process's sync may have failed meanwhile. */
-        if (st == KV_OK && atomic_load(&engine->page->refuse_writes))
-            st = abandon(txn, kv_fail(KV_IOERR, "%s: the log could not be synced", engine->path));
+        if (st == KV_BUSY)
+            st = abandon(txn, KV_IOERR);
     }
     txn->prepared = st == KV_OK;
     return st;

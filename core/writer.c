@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "failover.h"
+#include "seal.h"
 
 static uint64_t later(uint64_t a, uint64_t b)
 {
@@ -110,4 +111,14 @@ enum kv_status kv_writer_take(struct kv_engine *engine, unsigned timeout_ms)
     if (st != KV_OK)
         kv_engine_drop_writer(engine, died);
     return st;
+}
+
+enum kv_status kv_writer_seal(struct kv_engine *engine, bool keep_tail)
+{
+    enum kv_status st = kv_seal(engine, keep_tail);
+
+    if (st != KV_BUSY)
+        return st;
+    st = kv_writer_resolve(engine, false);
+    return st == KV_OK ? kv_seal(engine, keep_tail) : st;
 }

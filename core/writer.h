@@ -23,4 +23,7 @@ enum kv_status kv_writer_take(struct kv_engine *engine, unsigned timeout_ms) KV_
  */
 enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt) KV_WARN_UNUSED;
 
+/* Seal the log (seal.h), once the doubt that others may have left is resolved. WRITER is held. */
+enum kv_status kv_writer_seal(struct kv_engine *engine, bool keep_tail) KV_WARN_UNUSED;
+
 #endif
