@@ -107,9 +107,21 @@ enum kv_status kv_sync(struct kv_store *store, uint64_t *seq)
     return st;
 }
 
-/* Do the names of a segment's files lead to anything? Asked only while the version is the current one. */
-static void check_names(struct kv_verify *check, struct kv_engine *engine, uint64_t serial,
-                        uint64_t number)
+/*
+ * Is there nothing newer, made here or by another process? Names that lead to
+ * nothing mean something only then, asked in this order: files are unlinked
+ * after the manifest that no longer names them was announced.
+ */
+static bool is_newest(struct kv_engine *engine, const struct kv_version *version)
+{
+    if (engine->place.readonly && kv_engine_follow(engine) != KV_OK)
+        return false;
+    return version->generation >= atomic_load(&engine->page->generation);
+}
+
+/* Do the names of a segment's files lead to anything? */
+static void check_names(struct kv_verify *check, struct kv_engine *engine,
+                        const struct kv_version *version, uint64_t number)
 {
     struct kv_identity identity;
     char data_name[KV_NAME_BYTES], index_name[KV_NAME_BYTES];
@@ -119,14 +131,30 @@ static void check_names(struct kv_verify *check, struct kv_engine *engine, uint6
     kv_name_index(index_name, number);
     data = kv_io_name_identity(check->place.dir, data_name, &identity);
     index = kv_io_name_identity(check->place.dir, index_name, &identity);
-    if (atomic_load(&engine->serial) != serial)
-        return; /* it may have been merged away meanwhile */
+    if ((data != KV_NOTFOUND && index != KV_NOTFOUND) || !is_newest(engine, version))
+        return;
     if (data == KV_NOTFOUND)
         kv_verify_report(check, number, 0,
                          "the file is missing; it is open here: copy the rows out");
     if (index == KV_NOTFOUND)
         kv_verify_report(check, number, 0,
                          "the index is missing; it is built anew when the store is opened");
+}
+
+/* Scan the log afresh, as it is on disk, up to what the snapshot shows. */
+static void check_log(struct kv_verify *check, struct kv_engine *engine,
+                      const struct kv_version *version, uint64_t end_lsn)
+{
+    const struct kv_header *header = &version->log->header;
+    struct kv_log *log;
+    enum kv_status st = kv_log_open(&check->place, header->number, header->salt, &log);
+
+    if (st == KV_OK) {
+        kv_verify_log(check, log, version->start_lsn, end_lsn);
+        kv_log_unref(log);
+    } else if (st != KV_NOTFOUND || is_newest(engine, version)) {
+        kv_verify_failure(check, header->number, st);
+    }
 }
 
 enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *settings,
@@ -139,7 +167,6 @@ enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *
                               .settings = kv_store_settings(store, settings),
                               .each = each,
                               .context = context};
-    uint64_t serial = atomic_load(&engine->serial);
     struct kv_snapshot *snapshot;
     struct kv_version *version;
     enum kv_status st = kv_snapshot_new(store, &snapshot);
@@ -147,17 +174,19 @@ enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *
     if (st != KV_OK)
         return st;
     st = kv_snapshot_acquire(snapshot);
+    if (st != KV_OK) {
+        kv_snapshot_free(snapshot);
+        return st;
+    }
     version = snapshot->pin.version;
     check.place.readonly = true;
-    check.st = st;
-    kv_verify_log(&check, version->log->header.number, version->log->header.salt,
-                  version->start_lsn, snapshot->lsn);
+    check_log(&check, engine, version, snapshot->lsn);
     for (size_t r = 0; r < version->run_count; r++) {
         for (size_t s = 0; s < kv_run_segment_count(version->runs[r]) && kv_verify_goes_on(&check);
              s++) {
             struct kv_segment *segment = kv_run_segment(version->runs[r], s);
 
-            check_names(&check, engine, serial, kv_segment_info(segment)->number);
+            check_names(&check, engine, version, kv_segment_info(segment)->number);
             kv_verify_segment(&check, segment);
         }
     }

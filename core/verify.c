@@ -55,8 +55,7 @@ static void check_index(struct kv_verify *check, uint64_t number)
                          "when opened");
 }
 
-/* What kept a piece from being checked: damage is a problem found, anything else ends the check. */
-static void note_failure(struct kv_verify *check, uint64_t number, enum kv_status st)
+void kv_verify_failure(struct kv_verify *check, uint64_t number, enum kv_status st)
 {
     if (st == KV_CORRUPT || st == KV_NOTFOUND || st == KV_NEWER)
         kv_verify_report(check, number, 0, NULL);
@@ -68,8 +67,8 @@ void kv_verify_segment(struct kv_verify *check, struct kv_segment *segment)
 {
     struct segment_check segment_check = {check, kv_segment_info(segment)->number};
 
-    note_failure(check, segment_check.number,
-                 kv_segment_check(segment, segment_problem, &segment_check));
+    kv_verify_failure(check, segment_check.number,
+                      kv_segment_check(segment, segment_problem, &segment_check));
 }
 
 /* A segment that nobody has open. */
@@ -78,7 +77,7 @@ static void open_segment(struct kv_verify *check, const struct kv_segment_info *
     struct kv_segment *segment;
     enum kv_status st = kv_segment_open(&check->place, info, &segment);
 
-    note_failure(check, info->number, st);
+    kv_verify_failure(check, info->number, st);
     if (st != KV_OK)
         return;
     if (kv_segment_index_rebuilt(segment))
@@ -89,21 +88,30 @@ static void open_segment(struct kv_verify *check, const struct kv_segment_info *
 
 /* ---- The active log */
 
-void kv_verify_log(struct kv_verify *check, uint64_t number, uint64_t salt, uint64_t start_lsn,
+void kv_verify_log(struct kv_verify *check, struct kv_log *log, uint64_t start_lsn,
                    uint64_t end_lsn)
 {
+    uint64_t number = log->header.number;
     struct kv_log_scan scan;
+    enum kv_status st = kv_log_scan(log, start_lsn, end_lsn, &scan);
+
+    if (st == KV_OK && kv_log_lsn(log, log->tail.end_bytes) < end_lsn)
+        kv_verify_report(check, number, log->tail.end_bytes,
+                         "damaged: committed transactions behind this offset cannot be read");
+    kv_verify_failure(check, number, st);
+}
+
+static void open_log(struct kv_verify *check, const struct kv_manifest *manifest)
+{
     struct kv_log *log;
-    enum kv_status st = kv_log_open(&check->place, number, salt, &log);
+    enum kv_status st =
+        kv_log_open(&check->place, manifest->active.number, manifest->active.salt, &log);
 
     if (st == KV_OK) {
-        st = kv_log_scan(log, start_lsn, 0, &scan);
-        if (st == KV_OK && kv_log_lsn(log, log->tail.end_bytes) < end_lsn)
-            kv_verify_report(check, number, log->tail.end_bytes,
-                             "damaged: committed transactions behind this offset cannot be read");
+        kv_verify_log(check, log, manifest->active.start_lsn, 0);
         kv_log_unref(log);
     }
-    note_failure(check, number, st);
+    kv_verify_failure(check, manifest->active.number, st);
 }
 
 /* ---- The directory */
@@ -143,8 +151,7 @@ enum kv_status kv_verify_manifest(struct kv_verify *check, const struct kv_manif
 {
     struct listing listing = {check, manifest};
 
-    kv_verify_log(check, manifest->active.number, manifest->active.salt, manifest->active.start_lsn,
-                  0);
+    open_log(check, manifest);
     for (size_t r = 0; r < manifest->run_count; r++) {
         for (size_t s = 0; s < manifest->runs[r].segment_count && kv_verify_goes_on(check); s++)
             open_segment(check, &manifest->runs[r].segments[s]);

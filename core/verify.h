@@ -6,6 +6,7 @@
 #define KV_VERIFY_H
 
 #include "kv.h"
+#include "log.h"
 #include "manifest.h"
 #include "place.h"
 #include "segment.h"
@@ -28,9 +29,15 @@ enum kv_status kv_verify_manifest(struct kv_verify *check,
 /* Check a segment and its index. */
 void kv_verify_segment(struct kv_verify *check, struct kv_segment *segment);
 
-/* Check a log, which must reach `end_lsn` (0: as far as it says itself). */
-void kv_verify_log(struct kv_verify *check, uint64_t number, uint64_t salt, uint64_t start_lsn,
+/*
+ * Check a log that has just been opened. It must reach `end_lsn`, and nobody looks past that,
+ * where others may be writing; 0: it must reach as far as it says itself.
+ */
+void kv_verify_log(struct kv_verify *check, struct kv_log *log, uint64_t start_lsn,
                    uint64_t end_lsn);
+
+/* Note what kept a piece from being checked: damage is a problem found, anything else ends the check. */
+void kv_verify_failure(struct kv_verify *check, uint64_t number, enum kv_status st);
 
 /* Report one problem; the message is this thread's if `text` is NULL. */
 void kv_verify_report(struct kv_verify *check, uint64_t segment, uint64_t offset, const char *text);
