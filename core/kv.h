@@ -155,7 +155,10 @@ struct kv_savepoint {
 /* O(1). */
 struct kv_savepoint kv_txn_savepoint(const struct kv_txn *txn);
 
-/* Undo what was written since; later savepoints become invalid. Cannot fail. */
+/*
+ * Undo what was written since; later savepoints become invalid. Cannot fail. A
+ * commit that was prepared is taken back first.
+ */
 void kv_txn_rollback_to(struct kv_txn *txn, struct kv_savepoint savepoint);
 
 uint64_t kv_txn_record_count(const struct kv_txn *txn);
@@ -282,6 +285,9 @@ enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *
 enum kv_status kv_check(const char *path, struct kv_io *io, const struct kv_settings *settings,
                         enum kv_status (*each)(void *context, const struct kv_problem *problem),
                         void *context) KV_WARN_UNUSED;
+
+/* How the engine was built, in words: file format, hash function and what of the CPU it uses. */
+const char *kv_build(void);
 
 struct kv_stats {
     uint64_t keys; /* an estimate unless `exact` */

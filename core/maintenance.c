@@ -6,7 +6,7 @@
 #include "verify.h"
 #include "writer.h"
 
-enum { RESOLVE_WAIT_MS = 1000 };
+enum { RESOLVE_WAIT_MS = 1000, COMPACTOR_WAIT_MS = 60000, COMPACTOR_STEP_MS = 50 };
 
 /* Bytes of the segments and indexes that the manifest names. */
 static uint64_t files_bytes(struct kv_engine *engine)
@@ -39,6 +39,26 @@ static enum kv_status seal(struct kv_engine *engine, const struct kv_settings *s
     return st;
 }
 
+/*
+ * Wait for a merge that is under way: it is doing part of what was asked for.
+ * Longer than for a writer, but not for ever: its process may have been stopped.
+ */
+static enum kv_status take_compactor(struct kv_engine *engine, const struct kv_settings *settings)
+{
+    unsigned waited_ms = 0;
+    unsigned limit_ms = settings->busy_timeout_ms > COMPACTOR_WAIT_MS ? settings->busy_timeout_ms
+                                                                      : COMPACTOR_WAIT_MS;
+    enum kv_status st;
+
+    while ((st = kv_engine_take_compactor(engine, COMPACTOR_STEP_MS)) == KV_BUSY &&
+           waited_ms < limit_ms) {
+        if (settings->interrupted && settings->interrupted(settings->interrupted_context))
+            return kv_fail(KV_INTERRUPTED, "%s: compaction was interrupted", engine->path);
+        waited_ms += COMPACTOR_STEP_MS;
+    }
+    return st;
+}
+
 enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *settings,
                           uint64_t *freed_bytes)
 {
@@ -54,7 +74,7 @@ enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *sett
     before = files_bytes(engine);
     st = seal(engine, settings);
     if (st == KV_OK)
-        st = kv_engine_take_compactor(engine, settings->busy_timeout_ms);
+        st = take_compactor(engine, settings);
     if (st != KV_OK)
         return st;
     st = kv_compact_all(engine, settings);

@@ -55,14 +55,24 @@ static void watch_forks(void)
 
 /* ---- Registry; its mutex is held */
 
-static struct kv_store *find_store(const struct kv_io *io, struct kv_identity identity)
+/*
+ * The store that is open for this directory. There may be two: who only reads
+ * shares the one that writes, if it is there; who writes does not share one
+ * that was opened only for reading.
+ */
+static struct kv_store *find_store(const struct kv_io *io, struct kv_identity identity,
+                                   bool readonly_will_do)
 {
+    struct kv_store *found = NULL;
+
     for (struct kv_store *store = registry; store; store = store->next) {
+        bool readonly = store->engine.place.readonly;
+
         if (store->engine.place.io == io && store->identity.device == identity.device &&
-            store->identity.inode == identity.inode)
-            return store;
+            store->identity.inode == identity.inode && (!readonly || (readonly_will_do && !found)))
+            found = store;
     }
-    return NULL;
+    return found;
 }
 
 static void remove_store(const struct kv_store *store)
@@ -97,9 +107,6 @@ static enum kv_status share(struct kv_store *store, const struct kv_open_options
         return st;
     if (options->mode == KV_OPEN_NEW)
         return already_there(&store->engine);
-    if (store->engine.place.readonly && !options->readonly)
-        return kv_fail(KV_BUSY, "%s: is open read-only in this process; close that first",
-                       store->engine.path);
     store->users++;
     *out = store;
     return KV_OK;
@@ -153,6 +160,17 @@ static enum kv_status attach(struct kv_engine *engine, unsigned timeout_ms, bool
     return st;
 }
 
+/* Those who only read do not count as attached, but what they read must not be replaced by something else. */
+static enum kv_status check_unread(struct kv_engine *engine)
+{
+    enum kv_lock_mode held;
+    enum kv_status st = kv_lock_test(engine->lock, KV_LOCK_ATTACHED_RO, KV_LOCK_EXCLUSIVE, &held);
+
+    if (st == KV_OK && held != KV_LOCK_NONE)
+        st = kv_fail(KV_BUSY, "%s: another process has the store open for reading", engine->path);
+    return st;
+}
+
 /* Alone with the store, or KV_BUSY. */
 static enum kv_status attach_alone(struct kv_engine *engine)
 {
@@ -161,7 +179,7 @@ static enum kv_status attach_alone(struct kv_engine *engine)
 
     if (st == KV_OK && !alone)
         st = kv_fail(KV_BUSY, "%s: another process has the store open", engine->path);
-    return st;
+    return st == KV_OK ? check_unread(engine) : st;
 }
 
 /* Recovered, or joined those who have: let others attach. */
@@ -196,7 +214,11 @@ static enum kv_status load_or_create(struct kv_engine *engine,
         st = already_there(engine);
     else if (st == KV_OK && options->mode == KV_OPEN_NEW) {
         kv_create_adopt(engine);
-        st = kv_create_over(engine, options->schema);
+        st = check_unread(engine);
+        if (st == KV_OK)
+            st = kv_create_over(engine, options->schema);
+        else if (st == KV_BUSY)
+            st = already_there(engine);
     }
     if (st == KV_OK) {
         kv_create_adopt(engine);
@@ -279,7 +301,7 @@ static enum kv_status open_locked(const char *path, const struct kv_open_options
     st = open_directory(options->io, path, options, &engine->place.dir);
     if (st == KV_OK)
         st = kv_io_dir_identity(engine->place.dir, &store->identity);
-    open = st == KV_OK ? find_store(options->io, store->identity) : NULL;
+    open = st == KV_OK ? find_store(options->io, store->identity, options->readonly) : NULL;
     if (open)
         st = share(open, options, out);
     else if (st == KV_OK)
@@ -383,7 +405,7 @@ static enum kv_status destroy_locked(const char *path, struct kv_io *io)
         st = not_there(engine);
     if (st == KV_OK)
         st = kv_io_dir_identity(engine->place.dir, &store->identity);
-    if (st == KV_OK && find_store(io, store->identity))
+    if (st == KV_OK && find_store(io, store->identity, true))
         st = kv_fail(KV_BUSY,
                      "%s: this process has the store open; drop the tables that use it, or close "
                      "their connections",
@@ -463,7 +485,7 @@ enum kv_status kv_check(const char *path, struct kv_io *io, const struct kv_sett
     if (st == KV_OK)
         st = kv_io_dir_identity(store->engine.place.dir, &store->identity);
     if (st == KV_OK)
-        open = find_store(store->engine.place.io, store->identity);
+        open = find_store(store->engine.place.io, store->identity, true);
     if (open)
         open->users++;
     else if (st == KV_OK)

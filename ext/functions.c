@@ -127,8 +127,8 @@ static void version_function(sqlite3_context *context, int argc, sqlite3_value *
 static void debug_function(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     char *text = sqlite3_mprintf("sqlite-kv " KV_VERSION "; built by " COMPILER
-                                 " for SQLite " SQLITE_VERSION "; SQLite %s",
-                                 sqlite3_libversion());
+                                 " for SQLite " SQLITE_VERSION "; SQLite %s; %s",
+                                 sqlite3_libversion(), kv_build());
 
     (void)argc, (void)argv;
     sqlite3_result_text(context, text, -1, sqlite3_free);
