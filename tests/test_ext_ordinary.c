@@ -52,7 +52,7 @@ static const char *const scripts[] = {
     "INSERT OR IGNORE INTO n SELECT id + 2, v FROM n",
     "REPLACE INTO n SELECT id + 3, v FROM n",
     "INSERT INTO n SELECT id + 2, v FROM n",
-    /* conflict3.test: the clause of a trigger's own statement, and of the statement outside */
+    /* trigger2.test: the clause of a trigger's own statement, and of the statement outside */
     "CREATE TRIGGER r AFTER INSERT ON plain BEGIN INSERT OR IGNORE INTO t VALUES('b', new.x); END;"
     "INSERT INTO plain VALUES(1); INSERT OR REPLACE INTO plain VALUES(2)",
     "CREATE TRIGGER r AFTER INSERT ON plain BEGIN INSERT INTO t VALUES('b', new.x); END;"
