@@ -76,6 +76,14 @@ static void drop_flag(struct kv_engine *engine, bool *taken)
     pthread_mutex_unlock(&engine->mutex);
 }
 
+/* A LOCK that was deleted excludes nobody: those who came later have another. */
+static enum kv_status check_lock(struct kv_engine *engine)
+{
+    enum kv_status st = kv_lock_check(engine->lock);
+
+    return st == KV_OK ? KV_OK : kv_fail_in(st, "%s", engine->path);
+}
+
 enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_ms, bool *died)
 {
     enum kv_status st;
@@ -90,6 +98,12 @@ enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_
         if (st == KV_BUSY)
             st = kv_fail(st, "%s: another process is writing; wait longer with busy_timeout",
                          engine->path);
+        return st;
+    }
+    st = check_lock(engine);
+    if (st != KV_OK) {
+        kv_lock_drop(engine->lock, KV_LOCK_WRITER);
+        drop_flag(engine, &engine->writer_taken);
         return st;
     }
     *died = atomic_exchange(&engine->page->writer_busy, 1) != 0;
@@ -526,7 +540,9 @@ enum kv_status kv_engine_take_manifest(struct kv_engine *engine)
         pthread_mutex_unlock(&engine->manifest_mutex);
         return st;
     }
-    st = catch_up_manifest(engine);
+    st = check_lock(engine);
+    if (st == KV_OK)
+        st = catch_up_manifest(engine);
     if (st != KV_OK)
         kv_engine_drop_manifest(engine);
     return st;

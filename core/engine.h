@@ -86,7 +86,8 @@ void kv_engine_release(struct kv_engine *engine);
 /* ---- Exclusion */
 
 /*
- * KV_BUSY after `timeout_ms`. `*died`: the last holder did not give it back,
+ * KV_BUSY after `timeout_ms`; KV_INVALID: LOCK was deleted or replaced underneath, and
+ * excludes nobody any more. `*died`: the last holder did not give it back,
  * which is doubt; use kv_writer_take (writer.h), which resolves it.
  */
 enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_ms,

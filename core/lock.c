@@ -22,10 +22,11 @@ enum { FIRST_NAP_MS = 1, LONGEST_NAP_MS = 16 };
 struct kv_lock {
     struct kv_io *io;
     struct kv_dir *dir;
-    struct kv_file *file;     /* NULL: read-only, and there was no LOCK */
-    struct kv_page *map;      /* the file's page; NULL without the file */
-    struct kv_page *private;  /* of a read-only lock; else NULL */
-    atomic_bool page_in_file; /* the file has been seen to reach over the page */
+    struct kv_file *file;        /* NULL: read-only, and there was no LOCK */
+    struct kv_identity identity; /* the file's */
+    struct kv_page *map;         /* the file's page; NULL without the file */
+    struct kv_page *private;     /* of a read-only lock; else NULL */
+    atomic_bool page_in_file;    /* the file has been seen to reach over the page */
 };
 
 static const char *byte_name(enum kv_lock_byte byte)
@@ -75,6 +76,8 @@ static enum kv_status open_shared(struct kv_lock *lock, unsigned file_mode)
                                         file_mode, &lock->file);
 
     if (st == KV_OK)
+        st = kv_io_file_identity(lock->file, &lock->identity);
+    if (st == KV_OK)
         st = kv_io_allocate(lock->file, 0, KV_PAGE_BYTES);
     if (st == KV_OK)
         st = map_page(lock, true);
@@ -92,6 +95,8 @@ static enum kv_status open_readonly(struct kv_lock *lock)
     st = kv_io_file_open(lock->dir, KV_NAME_LOCK, 0, 0, &lock->file);
     if (st == KV_NOTFOUND)
         return KV_OK;
+    if (st == KV_OK)
+        st = kv_io_file_identity(lock->file, &lock->identity);
     return st == KV_OK ? map_page(lock, false) : st;
 }
 
@@ -215,7 +220,7 @@ static enum kv_status fail_changed(const char *what)
 
 enum kv_status kv_lock_check(struct kv_lock *lock)
 {
-    struct kv_identity held, named;
+    struct kv_identity named;
     enum kv_status st = kv_io_name_identity(lock->dir, KV_NAME_LOCK, &named);
 
     if (st == KV_NOTFOUND)
@@ -224,10 +229,7 @@ enum kv_status kv_lock_check(struct kv_lock *lock)
         return st;
     if (!lock->file)
         return fail_changed("created");
-    st = kv_io_file_identity(lock->file, &held);
-    if (st != KV_OK)
-        return st;
-    if (held.device != named.device || held.inode != named.inode)
+    if (lock->identity.device != named.device || lock->identity.inode != named.inode)
         return fail_changed("replaced");
     return KV_OK;
 }
