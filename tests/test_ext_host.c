@@ -188,6 +188,43 @@ START_TEST(test_ext_host_old_library_is_refused)
 }
 END_TEST
 
+/* ---- Waiting */
+
+static int refuse_pragmas(void *context, int action, const char *a, const char *b, const char *c,
+                          const char *d)
+{
+    (void)context, (void)a, (void)b, (void)c, (void)d;
+    return action == SQLITE_PRAGMA ? SQLITE_DENY : SQLITE_OK;
+}
+
+static int never_wait(void *context, int count)
+{
+    (void)context, (void)count;
+    return 0;
+}
+
+/* The timeout cannot be read under an authorizer or a handler of one's own: fail at once, and go on. */
+START_TEST(test_ext_host_unknown_busy_timeout_is_none)
+{
+    sqlite3 *first = database_open(":memory:"), *second = database_open(":memory:");
+
+    database_run(first, "CREATE VIRTUAL TABLE kv USING kv(path='data')");
+    database_run(second, "CREATE VIRTUAL TABLE kv USING kv(path='data')");
+    sqlite3_busy_timeout(second, 60000);
+    if (_i == 0)
+        sqlite3_set_authorizer(second, refuse_pragmas, NULL);
+    else
+        sqlite3_busy_handler(second, never_wait, NULL);
+    database_run(first, "BEGIN; INSERT INTO kv VALUES('a', 1)");
+    database_fails(second, "INSERT INTO kv VALUES('b', 2)", SQLITE_BUSY);
+    database_run(first, "COMMIT");
+    database_run(second, "INSERT INTO kv VALUES('b', 2)");
+    database_expect(first, "SELECT key FROM kv", "a b");
+    database_close(first);
+    database_close(second);
+}
+END_TEST
+
 /* ---- Interruption */
 
 /* Time is what the working thread used: other programs may keep it waiting. */
@@ -297,6 +334,7 @@ int main(void)
     tcase_add_test(all, test_ext_host_loadable_stays_loaded);
     tcase_add_test(all, test_ext_host_second_library_is_refused);
     tcase_add_test(all, test_ext_host_old_library_is_refused);
+    tcase_add_loop_test(all, test_ext_host_unknown_busy_timeout_is_none, 0, 2);
     tcase_add_loop_test(all, test_ext_host_interrupt_stops_long_work, 0, LONG_WORK);
     suite_add_tcase(suite, all);
     return kv_run_suite(suite);
