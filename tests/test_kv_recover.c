@@ -199,6 +199,57 @@ START_TEST(test_kv_recover_again_changes_nothing)
 }
 END_TEST
 
+/*
+ * Goal: a log whose durable part is large is sealed there, and only the rest is copied.
+ * Method: more than 1 MiB, synced, and some behind it that is not. The process
+ * dies, the power is cut, or a sync fails while the store goes on.
+ */
+START_TEST(test_kv_recover_seals_a_large_durable_part)
+{
+    struct kv_settings *settings = &world.options.settings;
+    uint64_t seq, digest, durable;
+
+    world_close(&world);
+    settings->segment_bytes = 64 * 1024 * 1024;
+    settings->synchronous = KV_SYNC_OFF;
+    world_open(&world);
+    world_fill(&world, "k", 0, 1200);
+    ck_kv(kv_sync(world.store, &durable));
+    world_fill(&world, "k", 1190, 30); /* COMMITs that say what was durable */
+    digest = world_digest(&world);
+    seq = kv_store_seq(world.store);
+    if (_i == 0) {
+        world_kill(&world);
+        world_open(&world);
+    } else if (_i == 1) {
+        world_crash(&world, KV_MEMFS_DROP, 0);
+        world_open(&world);
+        ck_assert_uint_ge(kv_store_seq(world.store), durable);
+        ck_assert_uint_eq(world_stats(&world).keys, 1200);
+    } else {
+        kv_memfs_fail(world.fs, KV_MEMFS_DATASYNC, 1, KV_IOERR, KV_MEMFS_ONCE);
+        ck_kv_is(kv_sync(world.store, NULL), KV_IOERR);
+        world_put(&world, "one", "more");
+        world_delete(&world, "one");
+        seq += 2;
+    }
+    if (_i != 1) {
+        ck_assert_uint_eq(kv_store_seq(world.store), seq);
+        ck_assert_uint_eq(world_digest(&world), digest);
+        ck_assert_uint_lt(world_stats(&world).data_bytes, 1400000); /* not all of it was copied */
+    }
+    ck_assert_uint_eq(world_stats(&world).runs, _i != 1 || durable < kv_store_seq(world.store));
+    world_check(&world);
+    digest = world_digest(&world);
+    world_crash(&world, KV_MEMFS_DROP, 0);
+    world_open(&world);
+    ck_assert_uint_eq(world_digest(&world), digest);
+    world_check(&world);
+    ck_kv(kv_compact(world.store, NULL, NULL));
+    ck_assert_uint_eq(world_digest(&world), digest);
+}
+END_TEST
+
 /* Files that look like the store's, and belong to nothing, go; all others stay. */
 START_TEST(test_kv_recover_removes_leftovers)
 {
@@ -236,6 +287,7 @@ static Suite *kv_recover_suite(void)
     tcase_add_test(tests, test_kv_recover_after_aborted_commits);
     tcase_add_loop_test(tests, test_kv_recover_can_be_interrupted, 0, 3);
     tcase_add_test(tests, test_kv_recover_again_changes_nothing);
+    tcase_add_loop_test(tests, test_kv_recover_seals_a_large_durable_part, 0, 3);
     tcase_add_test(tests, test_kv_recover_removes_leftovers);
     suite_add_tcase(suite, tests);
     return suite;
