@@ -26,20 +26,28 @@ static struct kv_table *table_of(sqlite3_vtab *vtab)
 
 /* ---- Rows */
 
-static int not_null_failed(struct kv_table *table, int column)
+/*
+ * Report a violated constraint in SQLite's words. Not if the statement says OR
+ * IGNORE: SQLite would keep the message and give it to a later failure.
+ */
+static int constraint_failed(struct kv_table *table, int code, const char *what, int column)
 {
     sqlite3_free(table->base.zErrMsg);
-    table->base.zErrMsg = sqlite3_mprintf("NOT NULL constraint failed: %s.%s", table->name,
-                                          table->definition.columns[column].name);
-    return SQLITE_CONSTRAINT_NOTNULL;
+    table->base.zErrMsg = NULL;
+    if (sqlite3_vtab_on_conflict(table->connection->db) != SQLITE_IGNORE)
+        table->base.zErrMsg = sqlite3_mprintf("%s constraint failed: %s.%s", what, table->name,
+                                              table->definition.columns[column].name);
+    return code;
+}
+
+static int not_null_failed(struct kv_table *table, int column)
+{
+    return constraint_failed(table, SQLITE_CONSTRAINT_NOTNULL, "NOT NULL", column);
 }
 
 static int unique_failed(struct kv_table *table)
 {
-    sqlite3_free(table->base.zErrMsg);
-    table->base.zErrMsg = sqlite3_mprintf("UNIQUE constraint failed: %s.%s", table->name,
-                                          table->definition.columns[0].name);
-    return SQLITE_CONSTRAINT_PRIMARYKEY;
+    return constraint_failed(table, SQLITE_CONSTRAINT_PRIMARYKEY, "UNIQUE", 0);
 }
 
 /* Encode a whole row, `argv` being its columns, into table->key and table->row. */

@@ -1,0 +1,453 @@
+/* Running and comparing: see run.h. */
+#include "run.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SECONDS_LIMIT = 600 };
+
+/* What the runner knows of an open cursor. */
+struct watch {
+    bool refilters; /* reads its table again and again */
+    bool is_loose;  /* and somebody wrote meanwhile: nobody says what it shows */
+    bool saw_own;   /* rows of the running transaction */
+    bool may_abort; /* these were rolled back */
+};
+
+struct side {
+    bool is_stale;          /* reads an old state by open cursors: see run.h */
+    bool is_in_doubt;       /* a COMMIT in a transaction failed */
+    bool has_schema_change; /* in the running transaction */
+    struct watch watches[CURSOR_COUNT];
+};
+
+struct run {
+    const struct setting *setting;
+    struct world kv, ordinary;
+    struct side sides[CONNECTION_COUNT];
+    struct outcome kv_outcome, ordinary_outcome;
+    struct text sql[2];
+    struct figures *figures;
+    struct text *what;
+};
+
+/* ---- The state of things */
+
+static int txn_state(const struct run *run, int connection)
+{
+    return world_txn_state(&run->kv, connection);
+}
+
+/* Does the connection look at a state of some database that others may move on from? */
+static bool holds_old_state(const struct run *run, int connection)
+{
+    sqlite3 *db = run->kv.connections[connection].db;
+
+    return db && (sqlite3_txn_state(db, "main") == SQLITE_TXN_READ ||
+                  sqlite3_txn_state(db, "att") == SQLITE_TXN_READ);
+}
+
+static bool in_transaction(const struct run *run, int connection)
+{
+    sqlite3 *db = run->kv.connections[connection].db;
+
+    return db && !sqlite3_get_autocommit(db);
+}
+
+static bool has_cursors(const struct run *run, int connection)
+{
+    for (int slot = 0; slot < CURSOR_COUNT; slot++)
+        if (world_cursor_is_open(&run->kv, connection, slot))
+            return true;
+    return false;
+}
+
+static bool writes(const struct op *op)
+{
+    switch (op->kind) {
+    case OP_RUN: return !(op->flags & OP_READS);
+    case OP_REOPEN: return true;
+    default: return false;
+    }
+}
+
+/* May `op` write although the other connection reads? See run.h. */
+static bool may_overtake(struct run *run, const struct op *op)
+{
+    int other = 1 - op->connection;
+
+    if (!run->setting->is_wal || !holds_old_state(run, other))
+        return true;
+    if (in_transaction(run, other))
+        return false;
+    run->sides[other].is_stale = true;
+    return true;
+}
+
+static bool may_change_schema(const struct run *run, const struct op *op)
+{
+    return !has_cursors(run, 0) && !has_cursors(run, 1) &&
+           txn_state(run, 1 - op->connection) == SQLITE_TXN_NONE;
+}
+
+static bool is_everyone_idle(const struct run *run)
+{
+    return txn_state(run, 0) != SQLITE_TXN_WRITE && txn_state(run, 1) != SQLITE_TXN_WRITE &&
+           !in_transaction(run, 0) && !in_transaction(run, 1);
+}
+
+static bool may_run(struct run *run, const struct op *op)
+{
+    struct side *side = &run->sides[op->connection];
+
+    if (!run->kv.connections[op->connection].db)
+        return false;
+    if (txn_state(run, op->connection) == SQLITE_TXN_NONE)
+        side->is_stale = false;
+    if (side->is_stale && op->kind != OP_STEP && op->kind != OP_CLOSE)
+        return false;
+    if (writes(op) && !may_overtake(run, op))
+        return false;
+    if (op->flags & OP_IS_SCHEMA)
+        return may_change_schema(run, op);
+    /* One world alone must not use up a veto. */
+    if (op->flags & OP_MAINTAINS)
+        return is_everyone_idle(run) && !run->kv.connections[op->connection].faults.veto;
+    if (op->kind == OP_CRASH)
+        return !run->setting->in_memory && !run->sides[0].is_in_doubt && !run->sides[1].is_in_doubt;
+    /* One that holds locks might keep the other out while it opens. */
+    if (op->kind == OP_REOPEN)
+        return !run->setting->in_memory &&
+               (op->flags & OP_ALL || txn_state(run, 1 - op->connection) == SQLITE_TXN_NONE);
+    if (op->kind == OP_OPEN)
+        return !side->has_schema_change;
+    if (op->kind == OP_STEP || op->kind == OP_CLOSE)
+        return world_cursor_is_open(&run->kv, op->connection, op->slot);
+    return true;
+}
+
+/* ---- Cursors */
+
+/* Does the statement set changes()? */
+static bool changes_rows(const struct op *op)
+{
+    return writes(op) && !(op->flags & OP_IS_SCHEMA) && op->class != CLASS_TRANSACTION &&
+           op->class != CLASS_SAVEPOINT;
+}
+
+/* Did the statement take back what a transaction had written? Or at least some of it. */
+static bool rolled_back(const struct run *run, const struct op *op, bool was_in_transaction)
+{
+    bool ends = op->class == CLASS_TRANSACTION || op->class == CLASS_SAVEPOINT;
+
+    if (strstr(run->sql[WORLD_KV].data, "ROLLBACK"))
+        return true;
+    if (run->kv_outcome.code == SQLITE_OK)
+        return false;
+    /* After a RELEASE that failed, SQLite says that the transaction goes on; but it is empty. */
+    return ends || (was_in_transaction && !in_transaction(run, op->connection));
+}
+
+/* What a statement that may have written means for the connection's open cursors. */
+static void note_write(struct run *run, const struct op *op, bool was_in_transaction)
+{
+    bool is_cut = rolled_back(run, op, was_in_transaction);
+
+    for (int slot = 0; slot < CURSOR_COUNT; slot++) {
+        struct watch *watch = &run->sides[op->connection].watches[slot];
+
+        watch->is_loose |= watch->refilters;
+        watch->may_abort |= watch->saw_own && is_cut;
+    }
+}
+
+static void close_cursor(struct run *run, int connection, int slot)
+{
+    world_cursor_close(&run->kv, connection, slot);
+    world_cursor_close(&run->ordinary, connection, slot);
+    run->sides[connection].watches[slot] = (struct watch){0};
+}
+
+static void describe_step(struct run *run, const char *whose, int code, const struct rows *rows)
+{
+    text_add(run->what, "    %s: %s ", whose, sqlite3_errstr(code));
+    if (code == SQLITE_ROW)
+        rows_describe(rows, 0, run->what);
+    text_add(run->what, "\n");
+}
+
+/* Compare what one step showed. True: no difference. */
+static bool compare_step(struct run *run, const struct watch *watch, int kv, int ordinary)
+{
+    bool same =
+        kv == ordinary && rows_equal(&run->kv_outcome.rows, &run->ordinary_outcome.rows, true);
+
+    run->figures->rows += kv == SQLITE_ROW;
+    if (kv == SQLITE_ABORT_ROLLBACK && watch->may_abort)
+        return true;
+    if (watch->is_loose && (kv == SQLITE_ROW || kv == SQLITE_DONE))
+        return true;
+    if (same)
+        return true;
+    text_add(run->what, "cursor kv %d, ordinary %d:\n", kv, ordinary);
+    describe_step(run, "kv", kv, &run->kv_outcome.rows);
+    describe_step(run, "ordinary", ordinary, &run->ordinary_outcome.rows);
+    return false;
+}
+
+static bool end_step(struct run *run, const struct op *op, int kv, int ordinary)
+{
+    bool same = compare_step(run, &run->sides[op->connection].watches[op->slot], kv, ordinary);
+
+    if (kv != SQLITE_ROW || ordinary != SQLITE_ROW)
+        close_cursor(run, op->connection, op->slot);
+    return same;
+}
+
+static bool open_cursor(struct run *run, const struct op *op)
+{
+    struct side *side = &run->sides[op->connection];
+    int kv, ordinary;
+
+    close_cursor(run, op->connection, op->slot);
+    side->watches[op->slot] =
+        (struct watch){.refilters = op->flags & OP_REFILTERS,
+                       .saw_own = txn_state(run, op->connection) == SQLITE_TXN_WRITE};
+    ordinary = world_cursor_open(&run->ordinary, op->connection, op->slot,
+                                 run->sql[WORLD_ORDINARY].data, &run->ordinary_outcome.rows);
+    kv = world_cursor_open(&run->kv, op->connection, op->slot, run->sql[WORLD_KV].data,
+                           &run->kv_outcome.rows);
+    return end_step(run, op, kv, ordinary);
+}
+
+static bool step_cursor(struct run *run, const struct op *op)
+{
+    bool same = true;
+
+    for (int i = 0; same && i < op->count; i++) {
+        int kv, ordinary = SQLITE_ROW;
+
+        if (!world_cursor_is_open(&run->kv, op->connection, op->slot))
+            break;
+        kv = world_cursor_step(&run->kv, op->connection, op->slot, &run->kv_outcome.rows);
+        /* Of a loose one nobody knows when it ends; its locks are held until then. */
+        if (!run->sides[op->connection].watches[op->slot].is_loose)
+            ordinary = world_cursor_step(&run->ordinary, op->connection, op->slot,
+                                         &run->ordinary_outcome.rows);
+        same = end_step(run, op, kv, ordinary);
+    }
+    return same;
+}
+
+/* ---- Statements */
+
+static void note_transaction(struct run *run, const struct op *op)
+{
+    struct side *side = &run->sides[op->connection];
+
+    if (!in_transaction(run, op->connection)) {
+        side->is_in_doubt = false;
+        side->has_schema_change = false;
+        return;
+    }
+    side->is_in_doubt |= (run->kv_outcome.code & 0xff) == SQLITE_BUSY;
+    side->has_schema_change |= (op->flags & OP_IS_SCHEMA) != 0;
+}
+
+static bool maintain(struct run *run, const struct op *op)
+{
+    const char *message;
+
+    world_run(&run->kv, op->connection, run->sql[WORLD_KV].data, &run->kv_outcome);
+    message = run->kv_outcome.message.data ? run->kv_outcome.message.data : "";
+    if (run->kv_outcome.code == SQLITE_OK && run->kv_outcome.rows.count == 0)
+        return true;
+    /* A merge in the background, or the table is not there. */
+    if (run->kv_outcome.code == SQLITE_BUSY || strstr(message, "no such table"))
+        return true;
+    text_add(run->what, "maintenance %d: (%s)\n", run->kv_outcome.code, message);
+    for (size_t i = 0; i < run->kv_outcome.rows.count && i < 10; i++) {
+        rows_describe(&run->kv_outcome.rows, i, run->what);
+        text_add(run->what, "\n");
+    }
+    return false;
+}
+
+/*
+ * A kv table's first use reads where its store is. A statement that then
+ * failed may leave a read lock in a transaction, and kv_compact() may leave one
+ * as long as another statement is open. Take it in the ordinary world, too.
+ */
+static void align_locks(struct run *run, int connection)
+{
+    static const struct {
+        const char *schema, *sql;
+    } locks[] = {{"main", "SELECT * FROM main.hold"}, {"att", "SELECT * FROM att.hold"}};
+    sqlite3 *kv = run->kv.connections[connection].db;
+    sqlite3 *ordinary = run->ordinary.connections[connection].db;
+
+    for (int i = 0; i < 2; i++)
+        if (sqlite3_txn_state(kv, locks[i].schema) == SQLITE_TXN_READ &&
+            sqlite3_txn_state(ordinary, locks[i].schema) == SQLITE_TXN_NONE)
+            (void)sqlite3_exec(ordinary, locks[i].sql, NULL, NULL, NULL);
+}
+
+static bool run_statement(struct run *run, const struct op *op)
+{
+    bool was_in_transaction = in_transaction(run, op->connection);
+    bool same;
+
+    if (op->flags & OP_MAINTAINS) {
+        same = maintain(run, op);
+        align_locks(run, op->connection);
+        return same;
+    }
+    world_run(&run->kv, op->connection, run->sql[WORLD_KV].data, &run->kv_outcome);
+    world_run(&run->ordinary, op->connection, run->sql[WORLD_ORDINARY].data,
+              &run->ordinary_outcome);
+    run->figures->failed += run->kv_outcome.code != SQLITE_OK;
+    run->figures->rows += run->kv_outcome.rows.count;
+    same = !outcome_differs(&run->kv_outcome, &run->ordinary_outcome, op->flags & OP_ORDERED,
+                            changes_rows(op), run->what);
+    if (run->kv_outcome.code != SQLITE_OK)
+        align_locks(run, op->connection);
+    if (writes(op))
+        note_write(run, op, was_in_transaction);
+    note_transaction(run, op);
+    return same;
+}
+
+/* ---- Processes */
+
+static void wait_for_end_of(int descriptor)
+{
+    char byte;
+
+    while (read(descriptor, &byte, 1) > 0)
+        ;
+    close(descriptor);
+}
+
+int run_waiter(int argc, char **argv)
+{
+    pid_t child = argc > 2 ? (pid_t)atol(argv[2]) : 0;
+    int status;
+
+    if (child <= 0 || waitpid(child, &status, 0) != child)
+        return 2;
+    if (WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        raise(WTERMSIG(status));
+    }
+    return WEXITSTATUS(status);
+}
+
+/*
+ * Die as by kill -9 and live on: this process becomes another program, which
+ * drops all locks, threads and mappings at once; the child goes on with copies
+ * of the files.
+ */
+static void crash(struct run *run)
+{
+    int pipes[2];
+    char number[32];
+    pid_t child;
+
+    fflush(NULL);
+    if (pipe2(pipes, O_CLOEXEC) != 0 || (child = fork()) < 0)
+        abort();
+    if (child > 0) {
+        snprintf(number, sizeof(number), "%ld", (long)child);
+        execl("/proc/self/exe", "differential", "--wait-for", number, (char *)NULL);
+        _exit(2);
+    }
+    alarm(SECONDS_LIMIT);
+    close(pipes[1]);
+    wait_for_end_of(pipes[0]);
+    world_move(&run->kv);
+    world_move(&run->ordinary);
+    memset(run->sides, 0, sizeof(run->sides));
+}
+
+static void reopen(struct run *run, const struct op *op)
+{
+    int connection = op->flags & OP_ALL ? -1 : op->connection;
+
+    for (int i = 0; i < CONNECTION_COUNT; i++)
+        if (connection < 0 || connection == i)
+            run->sides[i] = (struct side){0};
+    world_reopen(&run->kv, connection);
+    world_reopen(&run->ordinary, connection);
+}
+
+/* ---- Episodes */
+
+static bool run_op(struct run *run, const struct op *op)
+{
+    switch (op->kind) {
+    case OP_RUN: return run_statement(run, op);
+    case OP_OPEN: return open_cursor(run, op);
+    case OP_STEP: return step_cursor(run, op);
+    case OP_CLOSE: close_cursor(run, op->connection, op->slot); break;
+    case OP_REOPEN: reopen(run, op); break;
+    case OP_CRASH: crash(run); break;
+    case OP_VETO:
+        run->kv.connections[op->connection].faults.veto = true;
+        run->ordinary.connections[op->connection].faults.veto = true;
+        break;
+    }
+    return true;
+}
+
+static void render(struct run *run, const struct op *op)
+{
+    const char *ordinary = op->ordinary ? op->ordinary : op->sql;
+
+    for (int i = 0; i < 2; i++)
+        text_clear(&run->sql[i]);
+    text_add_sql(&run->sql[WORLD_KV], op->sql ? op->sql : "", WORLD_KV);
+    text_add_sql(&run->sql[WORLD_ORDINARY], ordinary ? ordinary : "", WORLD_ORDINARY);
+}
+
+static bool run_all(struct run *run, const struct op_list *list, size_t *failed_at)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct op *op = &list->ops[i];
+
+        *failed_at = i;
+        if (!may_run(run, op)) {
+            run->figures->skipped++;
+            continue;
+        }
+        render(run, op);
+        run->figures->statements++;
+        run->figures->of_class[op->class]++;
+        if (!run_op(run, op))
+            return false;
+    }
+    return true;
+}
+
+bool run_ops(const struct op_list *list, const struct setting *setting, const char *parent,
+             struct figures *figures, size_t *failed_at, struct text *what)
+{
+    struct run run = {.setting = setting, .figures = figures, .what = what};
+    bool same;
+
+    alarm(SECONDS_LIMIT);
+    world_init(&run.kv, WORLD_KV, setting, parent);
+    world_init(&run.ordinary, WORLD_ORDINARY, setting, parent);
+    same = run_all(&run, list, failed_at);
+    world_release(&run.kv);
+    world_release(&run.ordinary);
+    outcome_release(&run.kv_outcome);
+    outcome_release(&run.ordinary_outcome);
+    for (int i = 0; i < 2; i++)
+        text_release(&run.sql[i]);
+    return same;
+}

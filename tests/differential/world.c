@@ -1,0 +1,348 @@
+/* Worlds: see world.h. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "files.h"
+
+int sqlite3_kv_static_init(sqlite3 *db, char **error, const sqlite3_api_routines *api);
+
+static void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "differential: %s: %s\n", what, why);
+    exit(2);
+}
+
+/* ---- Connections */
+
+static void run_or_fail(sqlite3 *db, const char *sql)
+{
+    char *error = NULL;
+
+    if (sqlite3_exec(db, sql, NULL, NULL, &error) != SQLITE_OK)
+        fail(sql, error ? error : "failed");
+}
+
+static bool has_connection(const struct world *world, int i)
+{
+    return i == 0 || !world->setting->in_memory;
+}
+
+static void open_connection(struct world *world, int i)
+{
+    struct connection *connection = &world->connections[i];
+    char path[PATH_BYTES + 16] = ":memory:";
+    char attach[PATH_BYTES + 64] = "ATTACH ':memory:' AS att";
+    char *error = NULL;
+
+    if (!has_connection(world, i))
+        return;
+    if (!world->setting->in_memory) {
+        snprintf(path, sizeof(path), "%s/main.db", world->directory);
+        snprintf(attach, sizeof(attach), "ATTACH '%s/att.db' AS att", world->directory);
+    }
+    *connection = (struct connection){0};
+    if (sqlite3_open(path, &connection->db) != SQLITE_OK)
+        fail(path, sqlite3_errmsg(connection->db));
+    sqlite3_extended_result_codes(connection->db, 1);
+    if (world->kind == WORLD_KV &&
+        sqlite3_kv_static_init(connection->db, &error, NULL) != SQLITE_OK)
+        fail("the extension", error);
+    if (faults_register(connection->db, &connection->faults) != SQLITE_OK)
+        fail("faults", sqlite3_errmsg(connection->db));
+    run_or_fail(connection->db, attach);
+    /* May meet the other connection's lock; then it did its work before. */
+    (void)sqlite3_exec(connection->db, world->setting->pragmas, NULL, NULL, NULL);
+    run_or_fail(connection->db, "CREATE TEMP TABLE hold(x); INSERT INTO temp.hold VALUES(1), (2)");
+}
+
+static void forget_cached(struct connection *connection)
+{
+    for (int i = 0; i < CACHED_COUNT; i++) {
+        sqlite3_finalize(connection->cached[i].statement);
+        free(connection->cached[i].sql);
+        connection->cached[i] = (struct cached){0};
+    }
+}
+
+static void close_connection(struct world *world, int i)
+{
+    struct connection *connection = &world->connections[i];
+
+    if (!connection->db)
+        return;
+    for (int slot = 0; slot < CURSOR_COUNT; slot++) {
+        world_cursor_close(world, i, slot);
+        rows_release(&connection->cursors[slot].rows);
+    }
+    forget_cached(connection);
+    if (sqlite3_close(connection->db) != SQLITE_OK)
+        fail("closing", sqlite3_errmsg(connection->db));
+    connection->db = NULL;
+}
+
+void world_init(struct world *world, enum text_world kind, const struct setting *setting,
+                const char *parent)
+{
+    static const char holders[] =
+        "CREATE TABLE main.hold(x); INSERT INTO main.hold VALUES(1), (2); "
+        "CREATE TABLE att.hold(x); INSERT INTO att.hold VALUES(1), (2)";
+
+    *world = (struct world){.kind = kind, .setting = setting};
+    snprintf(world->directory, sizeof(world->directory), "%s/%s", parent,
+             kind == WORLD_KV ? "kv" : "ordinary");
+    if (mkdir(world->directory, 0700) != 0)
+        fail(world->directory, "cannot be created");
+    for (int i = 0; i < CONNECTION_COUNT; i++)
+        open_connection(world, i);
+    run_or_fail(world->connections[0].db, holders);
+}
+
+void world_release(struct world *world)
+{
+    for (int i = 0; i < CONNECTION_COUNT; i++)
+        close_connection(world, i);
+    files_remove(world->directory);
+}
+
+void world_reopen(struct world *world, int connection)
+{
+    for (int i = 0; i < CONNECTION_COUNT; i++)
+        if (connection < 0 || connection == i)
+            close_connection(world, i);
+    for (int i = 0; i < CONNECTION_COUNT; i++)
+        if (connection < 0 || connection == i)
+            open_connection(world, i);
+}
+
+/* The worlds of processes that are dead, kept where leak checkers find what they own. */
+static struct abandoned {
+    struct world world;
+    struct abandoned *next;
+} * abandoned;
+
+static const struct world *leave_behind(const struct world *world)
+{
+    struct abandoned *copy = (struct abandoned *)malloc(sizeof(*copy));
+
+    if (!copy)
+        abort();
+    *copy = (struct abandoned){.world = *world, .next = abandoned};
+    abandoned = copy;
+    return &copy->world;
+}
+
+void world_move(struct world *world)
+{
+    const struct world *old = leave_behind(world);
+    char *generation = strrchr(world->directory, '+');
+
+    memset(world->connections, 0, sizeof(world->connections));
+    if (!generation)
+        generation = world->directory + strlen(world->directory);
+    snprintf(generation, sizeof(world->directory) - (size_t)(generation - world->directory), "+%u",
+             ++world->generation);
+    if (!files_copy(old->directory, world->directory))
+        fail(old->directory, "cannot be copied");
+    files_remove(old->directory);
+    for (int i = 0; i < CONNECTION_COUNT; i++)
+        open_connection(world, i);
+}
+
+int world_txn_state(const struct world *world, int connection)
+{
+    sqlite3 *db = world->connections[connection].db;
+
+    return db ? sqlite3_txn_state(db, NULL) : SQLITE_TXN_NONE;
+}
+
+/* ---- Statements */
+
+static void note_error(sqlite3 *db, struct outcome *out)
+{
+    out->code = sqlite3_extended_errcode(db);
+    text_clear(&out->message);
+    text_add(&out->message, "%s", sqlite3_errmsg(db));
+}
+
+/* Step to the end. True if nothing failed. */
+static bool step_all(sqlite3 *db, sqlite3_stmt *statement, struct outcome *out)
+{
+    int code;
+
+    out->ran = true;
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+        rows_add(&out->rows, statement);
+    if (code == SQLITE_DONE)
+        return true;
+    note_error(db, out);
+    return false;
+}
+
+/* Run a text of one statement, prepared now or earlier. */
+static void run_cached(struct connection *connection, const char *sql, struct outcome *out)
+{
+    size_t slot = XXH3_64bits(sql, strlen(sql)) % CACHED_COUNT;
+    struct cached *cached = &connection->cached[slot];
+
+    if (!cached->sql || strcmp(cached->sql, sql) != 0) {
+        sqlite3_finalize(cached->statement);
+        free(cached->sql);
+        *cached = (struct cached){0};
+        if (sqlite3_prepare_v2(connection->db, sql, -1, &cached->statement, NULL) != SQLITE_OK) {
+            note_error(connection->db, out);
+            return;
+        }
+        cached->sql = strdup(sql);
+    }
+    if (!cached->statement)
+        return;
+    (void)step_all(connection->db, cached->statement, out);
+    sqlite3_reset(cached->statement);
+}
+
+static void run_several(struct connection *connection, const char *sql, struct outcome *out)
+{
+    bool goes_on = true;
+
+    while (goes_on && *sql) {
+        sqlite3_stmt *statement = NULL;
+
+        if (sqlite3_prepare_v2(connection->db, sql, -1, &statement, &sql) != SQLITE_OK) {
+            note_error(connection->db, out);
+            return;
+        }
+        if (statement)
+            goes_on = step_all(connection->db, statement, out);
+        sqlite3_finalize(statement);
+    }
+}
+
+/* Texts of several statements are written with a line for each. */
+void world_run(struct world *world, int i, const char *sql, struct outcome *out)
+{
+    struct connection *connection = &world->connections[i];
+    sqlite3_int64 before = sqlite3_total_changes64(connection->db);
+
+    outcome_clear(out);
+    if (strchr(sql, '\n'))
+        run_several(connection, sql, out);
+    else
+        run_cached(connection, sql, out);
+    out->changes = sqlite3_changes64(connection->db);
+    out->total_changes = sqlite3_total_changes64(connection->db) - before;
+    out->last_rowid = sqlite3_last_insert_rowid(connection->db);
+    out->autocommit = sqlite3_get_autocommit(connection->db);
+    out->txn_state = world_txn_state(world, i);
+}
+
+/* ---- Cursors */
+
+/* Which of the connection's databases does the statement lock? A set of bits. */
+static unsigned databases_of(sqlite3 *db, const char *sql)
+{
+    enum { OPCODE_COLUMN = 1, P1_COLUMN };
+    char *explain = sqlite3_mprintf("EXPLAIN %s", sql);
+    sqlite3_stmt *statement = NULL;
+    unsigned databases = 0;
+
+    if (sqlite3_prepare_v2(db, explain, -1, &statement, NULL) == SQLITE_OK)
+        while (sqlite3_step(statement) == SQLITE_ROW)
+            if (strcmp((const char *)sqlite3_column_text(statement, OPCODE_COLUMN),
+                       "Transaction") == 0)
+                databases |= 1u << sqlite3_column_int(statement, P1_COLUMN);
+    sqlite3_finalize(statement);
+    sqlite3_free(explain);
+    return databases;
+}
+
+/* Hold the locks of a statement by another one, on tables that stay as they are. */
+static void hold(struct connection *connection, struct cursor *cursor, unsigned databases)
+{
+    static const char *const parts[] = {"main.hold", "temp.hold", "att.hold"};
+    struct text sql = {0};
+
+    for (unsigned i = 0; i < 3; i++)
+        if (databases & 1u << i)
+            text_add(&sql, "%s%s", sql.size ? ", " : "SELECT * FROM ", parts[i]);
+    if (sqlite3_prepare_v2(connection->db, sql.data, -1, &cursor->statement, NULL) != SQLITE_OK ||
+        sqlite3_step(cursor->statement) != SQLITE_ROW)
+        fail(sql.data, sqlite3_errmsg(connection->db));
+    text_release(&sql);
+}
+
+/* Read everything, and hold the locks of a statement that has not. */
+static int open_ordinary(struct connection *connection, struct cursor *cursor, const char *sql)
+{
+    unsigned databases = databases_of(connection->db, sql);
+    int code = sqlite3_prepare_v2(connection->db, sql, -1, &cursor->statement, NULL);
+
+    while (code == SQLITE_OK && (code = sqlite3_step(cursor->statement)) == SQLITE_ROW) {
+        rows_add(&cursor->rows, cursor->statement);
+        code = SQLITE_OK;
+    }
+    sqlite3_finalize(cursor->statement);
+    cursor->statement = NULL;
+    if (code == SQLITE_DONE)
+        hold(connection, cursor, databases);
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+int world_cursor_open(struct world *world, int i, int slot, const char *sql, struct rows *row)
+{
+    struct connection *connection = &world->connections[i];
+    struct cursor *cursor = &connection->cursors[slot];
+    int code;
+
+    rows_clear(row);
+    world_cursor_close(world, i, slot);
+    if (world->kind == WORLD_KV)
+        code = sqlite3_prepare_v2(connection->db, sql, -1, &cursor->statement, NULL);
+    else
+        code = open_ordinary(connection, cursor, sql);
+    if (code != SQLITE_OK) {
+        world_cursor_close(world, i, slot);
+        return code;
+    }
+    return world_cursor_step(world, i, slot, row);
+}
+
+int world_cursor_step(struct world *world, int i, int slot, struct rows *row)
+{
+    struct cursor *cursor = &world->connections[i].cursors[slot];
+    int code = SQLITE_DONE;
+
+    rows_clear(row);
+    if (world->kind == WORLD_KV) {
+        code = sqlite3_step(cursor->statement);
+        if (code == SQLITE_ROW)
+            rows_add(row, cursor->statement);
+    } else if (cursor->position < cursor->rows.count) {
+        rows_add_from(row, &cursor->rows, cursor->position++);
+        code = SQLITE_ROW;
+    }
+    if (code != SQLITE_ROW)
+        world_cursor_close(world, i, slot);
+    return code;
+}
+
+void world_cursor_close(struct world *world, int i, int slot)
+{
+    struct cursor *cursor = &world->connections[i].cursors[slot];
+
+    sqlite3_finalize(cursor->statement);
+    cursor->statement = NULL;
+    cursor->position = 0;
+    rows_clear(&cursor->rows);
+}
+
+bool world_cursor_is_open(const struct world *world, int i, int slot)
+{
+    return world->connections[i].cursors[slot].statement != NULL;
+}
