@@ -236,6 +236,15 @@ static enum kv_status look(struct kv_engine *engine, struct kv_pin *pin, uint64_
     return kv_log_catch_up(pin->version->log, *lsn);
 }
 
+/* Raise a word of the page, never lower it. */
+static void raise_word(_Atomic uint64_t *word, uint64_t value)
+{
+    uint64_t seen = atomic_load(word);
+
+    while (seen < value && !atomic_compare_exchange_weak(word, &seen, value)) {
+    }
+}
+
 /* Has somebody the store open for writing, so that the shared page can be followed? */
 static enum kv_status is_attended(struct kv_engine *engine, bool *out)
 {
@@ -269,8 +278,9 @@ static enum kv_status copy_page(struct kv_engine *engine, bool *ok)
     st = is_attended(engine, &attended);
     if (st != KV_OK || !attended)
         return st;
-    atomic_store(&engine->page->committed_lsn, lsn);
-    atomic_store(&engine->page->generation, generation);
+    /* Threads share the private page: whoever comes late must not overwrite what is newer. */
+    raise_word(&engine->page->generation, generation);
+    raise_word(&engine->page->committed_lsn, lsn);
     *ok = true;
     return KV_OK;
 }
@@ -285,7 +295,7 @@ static enum kv_status look_alone(struct kv_engine *engine)
 
     if (st != KV_OK)
         return st;
-    atomic_store(&engine->page->generation, disk.generation);
+    raise_word(&engine->page->generation, disk.generation);
     kv_manifest_release(&disk);
     st = kv_engine_refresh(engine);
     if (st != KV_OK)
@@ -294,42 +304,50 @@ static enum kv_status look_alone(struct kv_engine *engine)
     st = kv_log_extend(version->log, &lsn);
     kv_version_unref(version);
     if (st == KV_OK)
-        atomic_store(&engine->page->committed_lsn, lsn);
+        raise_word(&engine->page->committed_lsn, lsn);
+    return st;
+}
+
+/*
+ * Look at the files if nobody writes; `*ok` false: somebody does, or is about
+ * to. OPEN is this process's, so threads take it one at a time: the first to
+ * drop it would open the store under the others.
+ */
+static enum kv_status look_if_alone(struct kv_engine *engine, bool *ok)
+{
+    bool attended;
+    enum kv_status st;
+
+    *ok = false;
+    pthread_mutex_lock(&engine->manifest_mutex);
+    st = kv_lock_try(engine->lock, KV_LOCK_OPEN, KV_LOCK_SHARED);
+    if (st == KV_OK) {
+        st = is_attended(engine, &attended);
+        if (st == KV_OK && !attended) {
+            st = look_alone(engine);
+            *ok = st == KV_OK;
+        }
+        kv_lock_drop(engine->lock, KV_LOCK_OPEN);
+    } else if (st == KV_BUSY) {
+        kv_io_sleep_ms(engine->place.io, 1); /* somebody is attaching or detaching */
+        st = KV_OK;
+    }
+    pthread_mutex_unlock(&engine->manifest_mutex);
     return st;
 }
 
 enum kv_status kv_engine_follow(struct kv_engine *engine)
 {
-    enum kv_status st = KV_OK;
-
-    for (unsigned tries = 0; st == KV_OK && tries < FOLLOW_TRIES; tries++) {
+    for (unsigned tries = 0; tries < FOLLOW_TRIES; tries++) {
         bool attended, ok;
+        enum kv_status st = is_attended(engine, &attended);
 
-        st = is_attended(engine, &attended);
-        if (st == KV_OK && attended) {
-            st = copy_page(engine, &ok);
-            if (st != KV_OK || ok)
-                return st;
-            continue;
-        }
         if (st == KV_OK)
-            st = kv_lock_try(engine->lock, KV_LOCK_OPEN, KV_LOCK_SHARED);
-        if (st == KV_OK) {
-            st = is_attended(engine, &attended);
-            if (st == KV_OK && !attended) {
-                st = look_alone(engine);
-                kv_lock_drop(engine->lock, KV_LOCK_OPEN);
-                return st;
-            }
-            kv_lock_drop(engine->lock, KV_LOCK_OPEN);
-        } else if (st == KV_BUSY) {
-            kv_io_sleep_ms(engine->place.io, 1); /* somebody is attaching or detaching */
-            st = KV_OK;
-        }
+            st = attended ? copy_page(engine, &ok) : look_if_alone(engine, &ok);
+        if (st != KV_OK || ok)
+            return st;
     }
-    return st != KV_OK ? st
-                       : kv_fail(KV_BUSY, "%s: another process is opening or closing the store",
-                                 engine->path);
+    return kv_fail(KV_BUSY, "%s: another process is opening or closing the store", engine->path);
 }
 
 enum kv_status kv_engine_acquire(struct kv_engine *engine, struct kv_pin *pin, uint64_t *lsn)
@@ -410,15 +428,6 @@ static void exchange(struct kv_engine *engine, struct kv_manifest *next, struct 
     pthread_cond_broadcast(&engine->changed);
     pthread_mutex_unlock(&engine->mutex);
     kv_version_unref(previous);
-}
-
-/* Raise a word of the page, never lower it. */
-static void raise_word(_Atomic uint64_t *word, uint64_t value)
-{
-    uint64_t seen = atomic_load(word);
-
-    while (seen < value && !atomic_compare_exchange_weak(word, &seen, value)) {
-    }
 }
 
 /* The log that a manifest calls active: the one that is open, if it is that. */

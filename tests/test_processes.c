@@ -4,6 +4,8 @@
  *
  * Here a killed process stays as it was: it is given back after everybody else.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -669,6 +671,50 @@ START_TEST(test_processes_readonly_installs_behind_merges)
 }
 END_TEST
 
+static void *read_on(void *context)
+{
+    struct kv_snapshot *snapshot;
+    uint64_t last = 0;
+    atomic_bool *stop = context;
+
+    ck_kv_fast(kv_snapshot_new(c->store, &snapshot));
+    while (!atomic_load(stop)) {
+        ck_kv_fast(kv_snapshot_acquire(snapshot));
+        if (kv_snapshot_seq(snapshot) < last)
+            ck_abort_msg("time runs backwards");
+        last = kv_snapshot_seq(snapshot);
+        kv_snapshot_release(snapshot);
+    }
+    kv_snapshot_free(snapshot);
+    return NULL;
+}
+
+/*
+ * Goal: threads of a read-only process, which share what it last saw of the
+ * page, do not overwrite newer words by older ones.
+ */
+START_TEST(test_processes_readonly_threads_see_time_go_on)
+{
+    atomic_bool stop = false;
+    pthread_t threads[3];
+
+    world_open(a);
+    open_readonly(c);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, read_on, &stop), 0);
+    for (unsigned i = 0; i < 4000; i++) {
+        ck_kv_fast(kv_put(a->store, kv_slice_text("k"), kv_slice_text("row")));
+        if (i % 16 == 0)
+            engine_seal(a);
+        if (i % 200 == 0)
+            ck_kv(kv_compact(a->store, NULL, NULL));
+    }
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+}
+END_TEST
+
 /* ---- Checking while others work */
 
 static enum kv_status fail_on_problem(void *context, const struct kv_problem *problem)
@@ -730,6 +776,7 @@ static Suite *processes_suite(void)
     tcase_add_test(tests, test_processes_readonly_follows);
     tcase_add_loop_test(tests, test_processes_readonly_over_a_crashed_store, 0, STAGES);
     tcase_add_test(tests, test_processes_readonly_installs_behind_merges);
+    tcase_add_test(tests, test_processes_readonly_threads_see_time_go_on);
     tcase_add_loop_test(tests, test_processes_check_while_another_merges, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
