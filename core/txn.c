@@ -46,15 +46,22 @@ static enum kv_status settle(struct kv_txn *txn)
     return kv_write_set_new(log, log->tail.seq + 1, &txn->set);
 }
 
+static enum kv_status seal(struct kv_txn *txn, bool keep_tail)
+{
+    enum kv_status st = kv_writer_seal(&txn->store->engine, keep_tail);
+
+    txn->sealed |= st == KV_OK;
+    return st;
+}
+
 /* Seal first if that is overdue: here its errors can be reported. */
 static enum kv_status seal_if_due(struct kv_txn *txn)
 {
-    struct kv_engine *engine = &txn->store->engine;
-    struct kv_version *version = kv_engine_version(engine);
+    struct kv_version *version = kv_engine_version(&txn->store->engine);
     bool due = is_due(version->log, txn->settings);
 
     kv_version_unref(version);
-    return due ? kv_writer_seal(engine, false) : KV_OK;
+    return due ? seal(txn, false) : KV_OK;
 }
 
 /*
@@ -114,10 +121,30 @@ enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *se
     return KV_OK;
 }
 
-/* Free everything and let the next writer in. */
+/* A log was sealed: merge if that is due, here or in the background. Failures are tried again later. */
+static void maintain(struct kv_store *store, const struct kv_settings *settings)
+{
+    struct kv_engine *engine = &store->engine;
+    enum kv_status st;
+
+    if (store->maintainer.running) {
+        kv_maintainer_note_seal(&store->maintainer, settings);
+        return;
+    }
+    if (!settings->auto_compact || kv_engine_take_compactor(engine, 0) != KV_OK)
+        return;
+    st = kv_compact_by_policy(engine, settings);
+    (void)st;
+    kv_engine_drop_compactor(engine);
+}
+
+/* Free everything, let the next writer in, and merge if sealing has left something to merge. */
 static void finish(struct kv_txn *txn)
 {
-    struct kv_engine *engine = &txn->store->engine;
+    struct kv_store *store = txn->store;
+    struct kv_engine *engine = &store->engine;
+    const struct kv_settings *settings = txn->settings;
+    bool sealed = txn->sealed && kv_engine_check_alive(engine) == KV_OK;
 
     kv_write_set_unref(txn->set);
     if (kv_engine_check_alive(engine) == KV_OK) { /* else WRITER is the parent's */
@@ -125,6 +152,8 @@ static void finish(struct kv_txn *txn)
         kv_engine_drop_writer(engine, false);
     }
     free(txn);
+    if (sealed)
+        maintain(store, settings);
 }
 
 /* ---- Writing */
@@ -165,8 +194,7 @@ static enum kv_status renew(struct kv_txn *txn)
  */
 static enum kv_status change_log(struct kv_txn *txn)
 {
-    struct kv_engine *engine = &txn->store->engine;
-    enum kv_status st = kv_writer_seal(engine, true);
+    enum kv_status st = seal(txn, true);
 
     if (st != KV_OK)
         return st;
@@ -415,30 +443,10 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn)
     return st;
 }
 
-/* A log was sealed: merge if that is due, here or in the background. Failures are tried again later. */
-static void maintain(struct kv_store *store, const struct kv_settings *settings)
-{
-    struct kv_engine *engine = &store->engine;
-    enum kv_status st;
-
-    if (store->maintainer.running) {
-        kv_maintainer_note_seal(&store->maintainer, settings);
-        return;
-    }
-    if (!settings->auto_compact || kv_engine_take_compactor(engine, 0) != KV_OK)
-        return;
-    st = kv_compact_by_policy(engine, settings);
-    (void)st;
-    kv_engine_drop_compactor(engine);
-}
-
 void kv_txn_publish(struct kv_txn *txn)
 {
-    struct kv_store *store = txn->store;
-    struct kv_engine *engine = &store->engine;
-    const struct kv_settings *settings = txn->settings;
+    struct kv_engine *engine = &txn->store->engine;
     struct kv_log *log = txn->set->log;
-    bool sealed = false;
 
     if (kv_write_set_count(txn->set) > 0 && kv_engine_check_alive(engine) == KV_OK) {
         kv_write_set_publish(txn->set, &txn->commit);
@@ -447,12 +455,11 @@ void kv_txn_publish(struct kv_txn *txn)
         if (txn->durable)
             kv_engine_note_durable(engine, kv_log_lsn(log, log->tail.end_bytes));
         atomic_fetch_add_explicit(&engine->counters.commits, 1, memory_order_relaxed);
-        if (is_due(log, settings))
-            sealed = kv_seal(engine, false) == KV_OK;
+        /* What cannot be sealed now is sealed by the next writer, who reports why not. */
+        if (is_due(log, txn->settings))
+            txn->sealed |= kv_seal(engine, false) == KV_OK;
     }
     finish(txn);
-    if (sealed)
-        maintain(store, settings);
 }
 
 void kv_txn_abort(struct kv_txn *txn)

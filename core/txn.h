@@ -12,6 +12,7 @@ struct kv_txn {
     uint64_t lsn;
     struct kv_write_set *set;
     uint64_t nonce;
+    bool sealed; /* a log, on the way: there may be something to merge */
     bool prepared;
     bool durable;            /* prepared, and synced since */
     bool failed;             /* its commit was in doubt, or its log is gone: only abort remains */
