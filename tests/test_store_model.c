@@ -46,6 +46,8 @@ struct run {
     bool maybe;               /* one more transaction may be there after a power cut */
     struct model_state after; /* what the store contains then */
 
+    bool ascending; /* mostly: so that runs do not overlap, and are joined */
+    unsigned next_key;
     bool faulty;          /* faults are injected in this run */
     bool frozen;          /* from some call on, all of them */
     bool loses;           /* what a failed sync did not write is gone from the cache too */
@@ -326,9 +328,16 @@ static void abort_txn(struct run *run)
     end_txn(run, false);
 }
 
+static unsigned choose_key(struct run *run)
+{
+    if (run->ascending && percent(run, 98))
+        return run->next_key++ % MODEL_KEYS;
+    return below(run, MODEL_KEYS);
+}
+
 static void write_key(struct run *run)
 {
-    unsigned key = below(run, MODEL_KEYS);
+    unsigned key = choose_key(run);
     uint32_t number = percent(run, 75) ? (uint32_t)model_random(&run->random) | 1 : 0;
     struct model_state before = run->working;
     bool prepared = run->prepared;
@@ -693,6 +702,7 @@ static void execute(uint64_t seed, bool faulty)
     figures->seed = seed;
     run->random = seed;
     run->faulty = faulty;
+    run->ascending = percent(run, 25);
     world_init(&run->world);
     model_init(&run->model);
     choose_settings(run);
