@@ -64,6 +64,7 @@ write_programs "$work/bin"
 write_settle "$work/settle.sql"
 PATH=$work/bin:$PATH
 for script in "$@"; do
+    [ "${script##*.}" = sql ] || continue
     script=$(realpath "$script")
     got=$work/$(basename "$script" .sql).got
     expected=${script%.sql}.out
