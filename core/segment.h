@@ -57,13 +57,21 @@ bool kv_segment_may_contain(struct kv_segment *segment, uint64_t hash);
  */
 enum kv_status kv_segment_iter(struct kv_segment *segment, struct kv_iter **out) KV_WARN_UNUSED;
 
+/* Who asked for a check. */
+struct kv_segment_watcher {
+    /* Something is wrong: `offset` in the data file, 0 for the index. */
+    void (*problem)(void *context, uint64_t offset, const char *text);
+    /* Asked now and then: false ends the check. NULL: never. */
+    bool (*goes_on)(void *context);
+    void *context;
+};
+
 /*
  * Read everything and compare: each record's checksum, the order, the index
- * and info's totals. Calls `problem` for each thing that is wrong (offset in
- * the data file, 0 for the index), and goes on where it can.
+ * and info's totals. Tells `watcher` of each thing that is wrong, and goes on
+ * where it can. KV_INTERRUPTED: it was told to stop; no message.
  */
 enum kv_status kv_segment_check(struct kv_segment *segment,
-                                void (*problem)(void *context, uint64_t offset, const char *text),
-                                void *context) KV_WARN_UNUSED;
+                                const struct kv_segment_watcher *watcher) KV_WARN_UNUSED;
 
 #endif

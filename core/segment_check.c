@@ -13,11 +13,13 @@
 #include "segment_private.h"
 #include "segment_scan.h"
 
+enum { ASK_EVERY_COUNT = 256 }; /* records between questions to the watcher */
+
 struct check {
     struct kv_segment *segment;
     struct kv_index *index; /* NULL once it is known to be damaged */
-    void (*problem)(void *context, uint64_t offset, const char *text);
-    void *context;
+    const struct kv_segment_watcher *watcher;
+    uint64_t read_count; /* since the watcher was last asked */
     uint64_t bad_offset; /* where the pass in file order stopped; 0: nowhere */
 
     /* What the pass in file order counts. */
@@ -26,7 +28,18 @@ struct check {
 
 static void report(const struct check *check, uint64_t offset, const char *text)
 {
-    check->problem(check->context, offset, text);
+    check->watcher->problem(check->watcher->context, offset, text);
+}
+
+/* One more record has been read: may the check go on? */
+static bool goes_on(struct check *check)
+{
+    const struct kv_segment_watcher *watcher = check->watcher;
+
+    if (!watcher->goes_on || ++check->read_count < ASK_EVERY_COUNT)
+        return true;
+    check->read_count = 0;
+    return watcher->goes_on(watcher->context);
 }
 
 /* An index that cannot be read is reported once and not used any more. */
@@ -107,8 +120,11 @@ static enum kv_status check_file(struct check *check)
     enum kv_status st;
 
     kv_segment_scan_init(&scan, segment->place, &segment->info, &segment->header, segment->data);
-    while ((st = kv_segment_scan_next(&scan, &record, &offset)) == KV_OK)
+    while ((st = kv_segment_scan_next(&scan, &record, &offset)) == KV_OK) {
+        if (!goes_on(check))
+            return KV_INTERRUPTED;
         check_record(check, &record, offset);
+    }
     if (st == KV_DONE)
         return KV_OK;
     check->bad_offset = scan.offset_bytes;
@@ -155,22 +171,25 @@ static void check_key(const struct check *check, const struct walk *walk,
         report(check, 0, text);
 }
 
-static void check_index(struct check *check)
+static enum kv_status check_index(struct check *check)
 {
     const struct kv_segment_info *info = &check->segment->info;
     uint64_t entry_count = kv_index_entry_count(check->index);
     struct walk walk = {0};
 
     for (uint64_t i = 0; i < entry_count; i++) {
+        if (!goes_on(check))
+            return KV_INTERRUPTED;
         if (check_position(check, &walk, i) != KV_OK) {
             give_up_index(check);
-            return;
+            return KV_OK;
         }
         if (i == 0)
             check_key(check, &walk, &info->min_key, "the smallest key is not the manifest's");
         if (i == entry_count - 1)
             check_key(check, &walk, &info->max_key, "the greatest key is not the manifest's");
     }
+    return KV_OK;
 }
 
 /* ---- Totals */
@@ -206,23 +225,18 @@ static void check_totals(const struct check *check)
 }
 
 enum kv_status kv_segment_check(struct kv_segment *segment,
-                                void (*problem)(void *context, uint64_t offset, const char *text),
-                                void *context)
+                                const struct kv_segment_watcher *watcher)
 {
-    struct check check = {.segment = segment,
-                          .index = kv_segment_index(segment),
-                          .problem = problem,
-                          .context = context};
+    struct check check = {
+        .segment = segment, .index = kv_segment_index(segment), .watcher = watcher};
     enum kv_status st;
 
     if (kv_index_check(check.index) != KV_OK)
         give_up_index(&check);
     st = check_file(&check);
-    if (st != KV_OK)
-        return st;
-    if (check.index)
-        check_index(&check);
-    if (check.bad_offset == 0)
+    if (st == KV_OK && check.index)
+        st = check_index(&check);
+    if (st == KV_OK && check.bad_offset == 0)
         check_totals(&check);
-    return KV_OK;
+    return st;
 }

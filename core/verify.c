@@ -40,6 +40,11 @@ static void segment_problem(void *context, uint64_t offset, const char *text)
     kv_verify_report(segment_check->check, segment_check->number, offset, text);
 }
 
+static bool segment_goes_on(void *context)
+{
+    return kv_verify_goes_on(((struct segment_check *)context)->check);
+}
+
 /* An index that opening had to build anew was missing or wrong. */
 static void check_index(struct kv_verify *check, uint64_t number)
 {
@@ -66,9 +71,11 @@ void kv_verify_failure(struct kv_verify *check, uint64_t number, enum kv_status 
 void kv_verify_segment(struct kv_verify *check, struct kv_segment *segment)
 {
     struct segment_check segment_check = {check, kv_segment_info(segment)->number};
+    struct kv_segment_watcher watcher = {segment_problem, segment_goes_on, &segment_check};
+    enum kv_status st = kv_segment_check(segment, &watcher);
 
-    kv_verify_failure(check, segment_check.number,
-                      kv_segment_check(segment, segment_problem, &segment_check));
+    if (st != KV_INTERRUPTED) /* then check->st says why */
+        kv_verify_failure(check, segment_check.number, st);
 }
 
 /* A segment that nobody has open. */

@@ -28,7 +28,8 @@ static struct problems check(struct segment_world *world)
 {
     struct problems problems = {0};
 
-    ck_kv(kv_segment_check(world->segment, note, &problems));
+    ck_kv(kv_segment_check(world->segment,
+                           &(struct kv_segment_watcher){.problem = note, .context = &problems}));
     return problems;
 }
 
@@ -40,6 +41,40 @@ START_TEST(test_segment_check_is_silent_when_all_is_well)
     ck_kv(segment_world_reopen(&world));
     struct problems problems = check(&world);
     ck_assert_msg(problems.count == 0, "%s", problems.text);
+    segment_world_release(&world);
+}
+END_TEST
+
+static void no_problem(void *context, uint64_t offset, const char *text)
+{
+    (void)context;
+    ck_abort_msg("%s at %llu", text, (unsigned long long)offset);
+}
+
+static bool count_down(void *context)
+{
+    unsigned *left = context;
+
+    return (*left)-- > 0;
+}
+
+/* Both passes ask, often enough that a stop takes effect at once. */
+START_TEST(test_segment_check_stops_when_told)
+{
+    struct segment_world world;
+    unsigned left = 1000000;
+    struct kv_segment_watcher watcher = {no_problem, count_down, &left};
+    unsigned questions;
+
+    segment_world_init(&world, KEYS_COUNTER, 3000);
+    ck_kv(segment_world_reopen(&world));
+    ck_kv(kv_segment_check(world.segment, &watcher));
+    questions = 1000000 - left;
+    ck_assert_uint_ge(questions, 2 * 3000 / 256);
+    for (unsigned until = 0; until < questions; until++) {
+        left = until;
+        ck_assert_int_eq(kv_segment_check(world.segment, &watcher), KV_INTERRUPTED);
+    }
     segment_world_release(&world);
 }
 END_TEST
@@ -133,6 +168,7 @@ int main(void)
     TCase *tests = tcase_create("check");
 
     tcase_add_loop_test(tests, test_segment_check_is_silent_when_all_is_well, 0, KEYS_SHAPE_COUNT);
+    tcase_add_test(tests, test_segment_check_stops_when_told);
     tcase_add_test(tests, test_segment_check_finds_damage);
     tcase_add_loop_test(tests, test_segment_check_finds_a_wrong_index, 0, 5);
     tcase_add_loop_test(tests, test_segment_check_compares_totals, 0, 8);

@@ -92,7 +92,8 @@ static void check_segment(const struct kv_place *place, const struct kv_segment_
 
     ck_kv(kv_segment_open(place, info, &segment));
     ck_assert(!kv_segment_index_rebuilt(segment));
-    ck_kv(kv_segment_check(segment, no_problem, NULL)); /* the totals, above all */
+    ck_kv(kv_segment_check(
+        segment, &(struct kv_segment_watcher){.problem = no_problem})); /* the totals, above all */
     ck_kv(kv_segment_iter(segment, &it));
     ck_kv(kv_iter_seek(it, NULL, KV_FORWARD));
     for (uint64_t i = 0; i < count; i++) {
@@ -360,7 +361,7 @@ START_TEST(test_segment_writer_header_implies_records)
             found.end_bytes = header.merge.end_bytes;
             found.digest = header.merge.digest;
             ck_kv(kv_segment_open(&fixture.place, &found, &segment));
-            ck_kv(kv_segment_check(segment, no_problem, NULL));
+            ck_kv(kv_segment_check(segment, &(struct kv_segment_watcher){.problem = no_problem}));
             kv_segment_unref(segment);
             with_header++;
         } else {
