@@ -83,11 +83,12 @@ static struct entry enter_path(struct kv_io *io, enum kv_memfs_call call, const 
     pthread_mutex_lock(&fs->mutex);
     fs->calls[KV_MEMFS_ANY]++;
     fs->calls[call]++;
-    entry.st = injected(fs, call, path, &entry.partial);
-    entry.injected = entry.st != KV_OK;
-    if (!process_of(io)->is_dead)
+    kv_memfs_count_call(process_of(io));
+    if (!process_of(io)->is_dead) {
+        entry.st = injected(fs, call, path, &entry.partial);
+        entry.injected = entry.st != KV_OK;
         return entry;
-    entry = (struct entry){0};
+    }
     entry.st = kv_fail(KV_IOERR, "%s: the process is dead", path);
     return entry;
 }
@@ -106,6 +107,8 @@ static struct entry enter(struct kv_memfs *fs, enum kv_memfs_call call,
 
 static enum kv_status leave(struct kv_memfs *fs, enum kv_status st)
 {
+    if (fs->dying)
+        kv_memfs_die(fs->dying);
     pthread_mutex_unlock(&fs->mutex);
     return st;
 }
@@ -693,15 +696,20 @@ static enum kv_status memfs_map(struct kv_file *file, uint64_t size, bool writab
     handle->node->mapped = true;
     handle->node->mapped_writable |= writable;
     *out = handle->node->cached;
+    if (writable && fs->others)
+        *out = kv_memfs_alias(process_of(file->io), handle->node, size);
     return leave(fs, KV_OK);
 }
 
-/* Mappings are views of the file's own block, which lives as long as the world. */
+/* Other mappings are views of the file's own block, which lives as long as the world. */
 static void memfs_unmap(struct kv_io *io, const uint8_t *at, uint64_t size)
 {
-    (void)io;
-    (void)at;
+    struct kv_memfs *fs = fs_of(io);
+
     (void)size;
+    pthread_mutex_lock(&fs->mutex);
+    kv_memfs_unalias(process_of(io), at);
+    pthread_mutex_unlock(&fs->mutex);
 }
 
 static void memfs_advise_random(struct kv_io *io, const uint8_t *at, uint64_t size)

@@ -37,7 +37,10 @@ void kv_memfs_free(struct kv_memfs *fs);
 
 struct kv_io *kv_memfs_io(struct kv_memfs *fs);
 
-/* The same world for one more process, with locks of its own. Valid until kv_memfs_free. */
+/*
+ * The same world for one more process, with locks and mappings of its own.
+ * Before there are files. Valid until kv_memfs_free.
+ */
 struct kv_io *kv_memfs_process(struct kv_memfs *fs);
 
 /* ---- How it behaves: all off or unlimited at first */
@@ -77,10 +80,16 @@ void kv_memfs_advance(struct kv_memfs *fs, uint64_t ms);
 void kv_memfs_kill(struct kv_memfs *fs);
 
 /*
- * kill -9 of one process, for good. Its mappings are those of the others: what
- * is done with its handles may still reach them, so give those back last of all.
+ * kill -9 of one process, for good: its handles are dead, its locks are gone, its mappings reach
+ * nobody. `io` is one of kv_memfs_process.
  */
 void kv_memfs_kill_process(struct kv_memfs *fs, struct kv_io *io);
+
+/* The same, when it makes its `nth` call from now on (1: the next): before it, or right behind. */
+void kv_memfs_kill_process_at(struct kv_memfs *fs, struct kv_io *io, uint64_t nth, bool behind);
+
+/* Has it come to that? */
+bool kv_memfs_process_is_dead(struct kv_memfs *fs, struct kv_io *io);
 
 enum kv_memfs_crash_mode {
     KV_MEMFS_DROP,   /* nothing that was not synced survives */

@@ -52,10 +52,12 @@ void kv_memfs_free(struct kv_memfs *fs)
         kv_memfs_block_free(retired->block);
         free(retired);
     }
+    kv_memfs_free_aliases(&fs->first);
     while (fs->others) {
         struct memfs_process *process = fs->others;
 
         fs->others = process->next;
+        kv_memfs_free_aliases(process);
         free(process);
     }
     pthread_mutex_destroy(&fs->mutex);
@@ -65,17 +67,6 @@ void kv_memfs_free(struct kv_memfs *fs)
 struct kv_io *kv_memfs_io(struct kv_memfs *fs)
 {
     return &fs->first.io;
-}
-
-struct kv_io *kv_memfs_process(struct kv_memfs *fs)
-{
-    struct memfs_process *process = kv_memfs_need(calloc(1, sizeof(*process)));
-
-    lock(fs);
-    *process = (struct memfs_process){.io.ops = &kv_memfs_ops, .fs = fs, .next = fs->others};
-    fs->others = process;
-    unlock(fs);
-    return &process->io;
 }
 
 /* ---- Clone */
@@ -227,17 +218,6 @@ static void end_processes(struct kv_memfs *fs)
     memset(fs->faults, 0, sizeof(fs->faults));
 }
 
-void kv_memfs_kill_process(struct kv_memfs *fs, struct kv_io *io)
-{
-    lock(fs);
-    ((struct memfs_process *)io)->is_dead = true;
-    for (struct memfs_node *node = fs->nodes; node; node = node->next)
-        for (size_t i = 0; i < node->lock_count; i++)
-            if (node->locks[i].owner->io == io)
-                node->locks[i--] = node->locks[--node->lock_count];
-    unlock(fs);
-}
-
 /* Which of the two sizes the disk holds, or one between. */
 static uint64_t choose_size(struct kv_memfs *fs, const struct memfs_node *file,
                             choose_function *choose, void *context)
@@ -291,7 +271,7 @@ static void choose_sectors(struct kv_memfs *fs, struct memfs_node *file, uint64_
 static void retire_block(struct kv_memfs *fs, struct memfs_node *file)
 {
     struct memfs_retired *retired = kv_memfs_need(malloc(sizeof(*retired)));
-    uint8_t *block = kv_memfs_block_new();
+    uint8_t *block = kv_memfs_block_new(fs);
 
     memcpy(block + KV_MEMFS_FILE_BYTES, file->durable, file->durable_size);
     *retired = (struct memfs_retired){fs->retired, file->cached};

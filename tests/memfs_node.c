@@ -35,10 +35,12 @@ uint64_t kv_memfs_next_random(uint64_t *state)
 
 /* ---- Nodes */
 
-uint8_t *kv_memfs_block_new(void)
+/* Where there are several processes, they must be able to see a block at several addresses. */
+uint8_t *kv_memfs_block_new(const struct kv_memfs *fs)
 {
+    int sharing = fs->others ? MAP_SHARED : MAP_PRIVATE;
     void *block = mmap(NULL, 2 * (size_t)KV_MEMFS_FILE_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                       sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return kv_memfs_need(block == MAP_FAILED ? NULL : block);
 }
@@ -56,7 +58,7 @@ struct memfs_node *kv_memfs_node_new(struct kv_memfs *fs, bool is_directory)
     node->inode = ++fs->last_inode;
     node->is_directory = is_directory;
     if (!is_directory) {
-        node->cached = kv_memfs_block_new();
+        node->cached = kv_memfs_block_new(fs);
         node->durable = node->cached + KV_MEMFS_FILE_BYTES;
     }
     node->next = fs->nodes;

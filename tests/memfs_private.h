@@ -77,17 +77,28 @@ struct memfs_retired {
     uint8_t *block;
 };
 
+/* A mapping that one process may store through, at an address of its own. */
+struct memfs_alias {
+    struct memfs_alias *next;
+    uint8_t *at;
+    uint64_t size;
+};
+
 /* A process: what its handles lead back to. */
 struct memfs_process {
     struct kv_io io;
     struct kv_memfs *fs;
     bool is_dead;
+    uint64_t calls_left;   /* until it dies; 0: it does not */
+    bool dies_behind_call; /* not before it */
+    struct memfs_alias *aliases;
     struct memfs_process *next;
 };
 
 struct kv_memfs {
     struct memfs_process first;
     struct memfs_process *others;
+    struct memfs_process *dying; /* at the end of the call at work */
     pthread_mutex_t mutex;
     uint64_t device; /* another one after each death, so handles know theirs */
     uint64_t last_inode;
@@ -118,7 +129,7 @@ uint64_t kv_memfs_next_random(uint64_t *state);
 /* ---- Nodes */
 
 struct memfs_node *kv_memfs_node_new(struct kv_memfs *fs, bool is_directory);
-uint8_t *kv_memfs_block_new(void);
+uint8_t *kv_memfs_block_new(const struct kv_memfs *fs);
 void kv_memfs_block_free(uint8_t *block);
 void kv_memfs_node_free(struct memfs_node *node);
 
@@ -143,6 +154,21 @@ struct memfs_node *kv_memfs_find(struct kv_memfs *fs, const char *path);
  * last component, for free().
  */
 struct memfs_node *kv_memfs_find_parent(struct kv_memfs *fs, const char *path, char **name);
+
+/* ---- Processes */
+
+/* Count a call, before which the process may die. */
+void kv_memfs_count_call(struct memfs_process *process);
+
+/* It is dead: its locks are gone, and what it stores reaches nobody. */
+void kv_memfs_die(struct memfs_process *process);
+
+/* Where `process` may store into `node`'s bytes. */
+uint8_t *kv_memfs_alias(struct memfs_process *process, struct memfs_node *node, uint64_t size);
+
+/* End what was mapped there, if it was an alias. */
+void kv_memfs_unalias(struct memfs_process *process, const uint8_t *at);
+void kv_memfs_free_aliases(struct memfs_process *process);
 
 /* Note that [from, to) changed, and that its sectors are worth syncing again. */
 void kv_memfs_dirty(struct memfs_node *file, uint64_t from, uint64_t to);

@@ -596,6 +596,38 @@ START_TEST(test_memfs_has_several_processes)
 }
 END_TEST
 
+/* Goal: a process can be killed at any call of its own; what it stores afterwards reaches nobody. */
+START_TEST(test_memfs_kills_a_process_at_a_call)
+{
+    bool behind = _i;
+    struct kv_io *other_io = kv_memfs_process(fs);
+    struct kv_file *mine = file_open("f"), *other;
+    struct kv_dir *other_dir;
+    uint8_t *map, *other_map;
+
+    put(mine, 0, "abcd");
+    ck_kv(kv_io_map(mine, 4, true, &map));
+    ck_kv(kv_io_dir_open(other_io, "/", &other_dir));
+    ck_kv(kv_io_file_open(other_dir, "f", KV_OPEN_WRITE, 0, &other));
+    ck_kv(kv_io_map(other, 4, true, &other_map));
+    other_map[0] = 'A';
+    ck_assert_int_eq(map[0], 'A');
+    kv_memfs_kill_process_at(fs, other_io, 2, behind);
+    put(mine, 1, "B"); /* other processes' calls do not count */
+    ck_kv(kv_io_write(other, 2, "C", 1));
+    ck_kv_is(kv_io_write(other, 3, "D", 1), behind ? KV_OK : KV_IOERR);
+    ck_assert(kv_memfs_process_is_dead(fs, other_io));
+    ck_kv_is(kv_io_sync(other), KV_IOERR);
+    other_map[0] = 'x';
+    expect_file(fs, "/f", behind ? "ABCD" : "ABCd");
+    kv_io_unmap(other_io, other_map, 4);
+    kv_io_file_close(other);
+    kv_io_dir_close(other_dir);
+    kv_io_unmap(io, map, 4);
+    kv_io_file_close(mine);
+}
+END_TEST
+
 START_TEST(test_memfs_is_deterministic)
 {
     struct kv_memfs *same = kv_memfs_new(1);
@@ -638,6 +670,7 @@ static Suite *memfs_suite(void)
     tcase_add_test(tests, test_memfs_space_and_readonly_refuse);
     tcase_add_test(tests, test_memfs_damage_is_cached_and_durable);
     tcase_add_test(tests, test_memfs_has_several_processes);
+    tcase_add_loop_test(tests, test_memfs_kills_a_process_at_a_call, 0, 2);
     tcase_add_test(tests, test_memfs_is_deterministic);
     suite_add_tcase(suite, tests);
     return suite;
