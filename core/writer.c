@@ -49,8 +49,7 @@ static void clean_up(struct kv_engine *engine)
 
 enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
 {
-    const struct kv_manifest *manifest = &engine->manifest;
-    uint64_t committed_lsn, durable_lsn;
+    uint64_t number, salt, start_lsn, committed_lsn, durable_lsn;
     struct kv_log_scan scan;
     struct kv_log *log;
     enum kv_status st;
@@ -61,10 +60,13 @@ enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
     st = kv_engine_take_manifest(engine);
     if (st != KV_OK)
         return st;
-    kv_engine_drop_manifest(engine);
-    committed_lsn = later(atomic_load(&engine->page->committed_lsn), manifest->active.start_lsn);
-    durable_lsn = later(atomic_load(&engine->page->durable_lsn), manifest->active.start_lsn);
-    st = kv_log_open(&engine->place, manifest->active.number, manifest->active.salt, &log);
+    number = engine->manifest.active.number;
+    salt = engine->manifest.active.salt;
+    start_lsn = engine->manifest.active.start_lsn;
+    kv_engine_drop_manifest(engine); /* merges go on, and replace the manifest */
+    committed_lsn = later(atomic_load(&engine->page->committed_lsn), start_lsn);
+    durable_lsn = later(atomic_load(&engine->page->durable_lsn), start_lsn);
+    st = kv_log_open(&engine->place, number, salt, &log);
     if (st != KV_OK)
         return st;
     st = kv_log_scan(log, durable_lsn, adopt ? 0 : committed_lsn, &scan);
