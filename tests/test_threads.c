@@ -29,6 +29,7 @@ struct bank {
     const char *path;
     struct kv_open_options options;
     struct kv_store *store;
+    struct kv_memfs *failing; /* whose calls fail now and then; NULL: none do */
     atomic_bool stop;
     _Atomic uint64_t commits, aborts, snapshots, compactions, visits;
     atomic_flag failed;
@@ -53,6 +54,12 @@ static void leave_word(struct bank *bank, int line, const char *what)
             return;                                                                                \
         }                                                                                          \
     } while (0)
+
+/* KV_OK; nothing else, unless calls fail on purpose. */
+static bool is_fine(const struct bank *bank, enum kv_status st)
+{
+    return st == KV_OK || (bank->failing && st == KV_IOERR);
+}
 
 static struct kv_slice account_key(unsigned account, char key[16])
 {
@@ -90,8 +97,9 @@ static void transfer(struct bank *bank, struct kv_txn *txn, uint64_t *random)
 {
     unsigned from = model_below(random, ACCOUNTS), to = model_below(random, ACCOUNTS);
     struct kv_savepoint savepoint = kv_txn_savepoint(txn);
-    uint64_t from_money, to_money, amount;
+    uint64_t from_money = 0, to_money, amount;
     bool ok = read_money(txn, from, &from_money);
+    enum kv_status st;
 
     amount = model_below(random, 100);
     if (amount > from_money)
@@ -104,15 +112,15 @@ static void transfer(struct bank *bank, struct kv_txn *txn, uint64_t *random)
     ok = ok && read_money(txn, to, &to_money) &&
          write_money(txn, to, to_money + amount, model_below(random, 1900));
     if (!ok || model_percent(random, 10)) {
+        if (model_percent(random, 50) && kv_txn_prepare(txn) == KV_OK)
+            atomic_fetch_add(&bank->aborts, 1);
         kv_txn_abort(txn);
-        REQUIRE(bank, ok);
-        atomic_fetch_add(&bank->aborts, 1);
+        REQUIRE(bank, ok || bank->failing);
         return;
     }
-    if (model_percent(random, 10) && kv_txn_prepare(txn) != KV_OK)
-        leave_word(bank, __LINE__, kv_message());
-    REQUIRE(bank, kv_txn_commit(txn) == KV_OK);
-    atomic_fetch_add(&bank->commits, 1);
+    st = kv_txn_commit(txn);
+    REQUIRE(bank, is_fine(bank, st));
+    atomic_fetch_add(&bank->commits, st == KV_OK);
 }
 
 static void write_on(struct bank *bank, uint64_t random)
@@ -127,7 +135,7 @@ static void write_on(struct bank *bank, uint64_t random)
         if (st == KV_OK)
             transfer(bank, txn, &random);
         else
-            REQUIRE(bank, st == KV_BUSY);
+            REQUIRE(bank, st == KV_BUSY || is_fine(bank, st));
         sched_yield();
     }
 }
@@ -208,7 +216,7 @@ static void compact_on(struct bank *bank, uint64_t random)
     while (!atomic_load(&bank->stop)) {
         enum kv_status st = kv_compact(bank->store, NULL, NULL);
 
-        REQUIRE(bank, st == KV_OK || st == KV_BUSY);
+        REQUIRE(bank, st == KV_BUSY || is_fine(bank, st));
         atomic_fetch_add(&bank->compactions, st == KV_OK);
         for (unsigned i = model_below(&random, 40); i > 0; i--)
             sched_yield();
@@ -231,19 +239,42 @@ static void visit_on(struct bank *bank, uint64_t random)
         void *row;
         size_t size;
 
-        REQUIRE(bank, kv_store_open(bank->path, &bank->options, &store) == KV_OK);
-        REQUIRE(bank, kv_store_stats(store, &stats) == KV_OK);
-        REQUIRE(bank, stats.durable_seq <= stats.last_seq);
+        enum kv_status st = kv_store_open(bank->path, &bank->options, &store);
+
+        REQUIRE(bank, is_fine(bank, st));
+        if (st != KV_OK)
+            continue;
+        st = kv_store_stats(store, &stats);
+        REQUIRE(bank, is_fine(bank, st));
+        REQUIRE(bank, st != KV_OK || stats.durable_seq <= stats.last_seq);
         REQUIRE(bank, kv_store_segments(store, NULL, see, &records) == KV_OK && records > 0);
         REQUIRE(bank, kv_get(store, kv_slice_text("account007"), &row, &size) == KV_OK);
         free(row);
-        if (model_percent(&random, 20)) {
-            REQUIRE(bank, kv_sync(store, &seq) == KV_OK);
-            REQUIRE(bank, seq >= stats.last_seq);
+        if (st == KV_OK && model_percent(&random, 20)) {
+            st = kv_sync(store, &seq);
+            REQUIRE(bank, is_fine(bank, st));
+            REQUIRE(bank, st != KV_OK || seq >= stats.last_seq);
         }
         REQUIRE(bank, kv_store_close(store) == KV_OK);
         atomic_fetch_add(&bank->visits, 1);
         sched_yield();
+    }
+}
+
+/* Makes calls fail: each failed sync has the next writer fail over. */
+static void disturb_on(struct bank *bank, uint64_t random)
+{
+    static const enum kv_memfs_call calls[] = {KV_MEMFS_DATASYNC, KV_MEMFS_DATASYNC,
+                                               KV_MEMFS_SYNC,     KV_MEMFS_DIR_SYNC,
+                                               KV_MEMFS_RENAME,   KV_MEMFS_WRITE};
+
+    while (!atomic_load(&bank->stop)) {
+        struct timespec nap = {.tv_nsec = 1000000 + model_below(&random, 5000000)};
+
+        kv_memfs_fail(bank->failing, calls[model_below(&random, 6)], 1 + model_below(&random, 4),
+                      KV_IOERR, KV_MEMFS_ONCE);
+        nanosleep(&nap, NULL);
+        kv_memfs_heal(bank->failing);
     }
 }
 
@@ -313,15 +344,18 @@ static void balance(struct bank *bank, uint64_t commits)
 
 static void spend_a_day(struct bank *bank)
 {
-    struct role roles[WRITERS + READERS + 2] = {{.play = compact_on}, {.play = visit_on}};
+    struct role roles[WRITERS + READERS + 3] = {{.play = compact_on}, {.play = visit_on}};
+    unsigned count = 2;
     uint64_t commits;
 
-    for (unsigned i = 2; i < 2 + WRITERS; i++)
-        roles[i].play = write_on;
-    for (unsigned i = 2 + WRITERS; i < 2 + WRITERS + READERS; i++)
-        roles[i].play = read_on;
+    for (unsigned i = 0; i < WRITERS; i++)
+        roles[count++].play = write_on;
+    for (unsigned i = 0; i < READERS; i++)
+        roles[count++].play = read_on;
+    if (bank->failing)
+        roles[count++].play = disturb_on;
     open_bank(bank);
-    run_threads(bank, roles, WRITERS + READERS + 2);
+    run_threads(bank, roles, count);
     commits = atomic_load(&bank->commits);
     ck_assert_uint_gt(commits, 10);
     ck_assert_uint_gt(atomic_load(&bank->snapshots), 10);
@@ -332,6 +366,8 @@ static void spend_a_day(struct bank *bank)
     figures->runs += atomic_load(&bank->snapshots);
     figures->compactions += atomic_load(&bank->compactions);
     figures->recoveries += atomic_load(&bank->visits);
+    if (bank->failing)
+        figures->faults += kv_memfs_fault_count(bank->failing);
 }
 
 static struct kv_open_options small_segments(struct kv_io *io)
@@ -352,6 +388,7 @@ START_TEST(test_threads_in_memory)
     struct bank bank = {.path = "/db", .options = small_segments(kv_memfs_io(fs))};
 
     bank.options.foreground = true; /* no clock that goes by itself */
+    bank.failing = _i ? fs : NULL;
     spend_a_day(&bank);
     kv_memfs_free(fs);
 }
@@ -442,7 +479,7 @@ static Suite *threads_suite(void)
     tcase_set_timeout(memory, 60 * model_scaled(1));
     tcase_set_timeout(real, 60 * model_scaled(1));
     tcase_add_checked_fixture(real, real_setup, real_teardown);
-    tcase_add_test(memory, test_threads_in_memory);
+    tcase_add_loop_test(memory, test_threads_in_memory, 0, 2);
     tcase_add_loop_test(real, test_threads_in_a_directory, 0, 2);
     tcase_add_test(real, test_threads_come_and_go);
     suite_add_tcase(suite, memory);
@@ -456,8 +493,9 @@ int main(void)
 
     figures = model_figures_new();
     failures = kv_run_suite(threads_suite());
-    printf("%llu commits, %llu snapshots read, %llu compactions, %llu visits\n",
+    printf("%llu commits, %llu snapshots read, %llu compactions, %llu visits, %llu faults\n",
            (unsigned long long)figures->transactions, (unsigned long long)figures->runs,
-           (unsigned long long)figures->compactions, (unsigned long long)figures->recoveries);
+           (unsigned long long)figures->compactions, (unsigned long long)figures->recoveries,
+           (unsigned long long)figures->faults);
     return failures;
 }
