@@ -19,8 +19,8 @@
 
 enum {
     TRANSACTIONS = 30,
-    FAULT_RUNS = 160, /* for each kind */
-    CUTS = 60,        /* calls at which the power is cut, for each kind of disk */
+    FAULT_RUNS = 120, /* for each kind */
+    CUTS = 40,        /* calls at which the power is cut, for each kind of disk */
     DISKS_A_CUT = 5,  /* states of the disk for each of them */
     RECOVERY_CALLS = 70,
 };
