@@ -550,6 +550,35 @@ START_TEST(test_kv_sync_stays_failed)
 }
 END_TEST
 
+/*
+ * Goal: starting write-back early is a hint; if it fails, nothing does. A
+ * commit that failed behind its COMMIT would count after all.
+ * Method: let the 4 MiB after which it is started end in the last write.
+ */
+START_TEST(test_kv_failed_write_back_is_no_failure)
+{
+    enum { FLUSHED = 3950000, BUFFERED = 250000 };
+    struct kv_settings settings = world.options.settings;
+    char *row = calloc(1, FLUSHED);
+    struct kv_txn *txn;
+
+    settings.segment_bytes = 64 * 1024 * 1024;
+    ck_kv(kv_txn_begin(world.store, &settings, &txn));
+    ck_kv(kv_txn_put(txn, kv_slice_text("a"), kv_slice_of(row, FLUSHED)));
+    ck_kv(kv_txn_put(txn, kv_slice_text("b"), kv_slice_of(row, BUFFERED)));
+    ck_assert_uint_eq(kv_memfs_calls(world.fs, KV_MEMFS_WRITE_BACK), 0);
+    kv_memfs_fail(world.fs, KV_MEMFS_WRITE_BACK, 1, KV_IOERR, KV_MEMFS_ONCE);
+    ck_kv(kv_txn_commit(txn));
+    ck_assert_uint_eq(kv_memfs_fault_count(world.fs), 1);
+    free(row);
+    ck_assert_uint_eq(world_stats(&world).keys, 2);
+    world_crash(&world, KV_MEMFS_DROP, 0);
+    world_open(&world);
+    ck_assert_uint_eq(world_stats(&world).keys, 2);
+    world_check(&world);
+}
+END_TEST
+
 START_TEST(test_kv_full_disk_leaves_transaction_usable)
 {
     char row[20000];
@@ -704,6 +733,7 @@ static Suite *kv_suite(void)
     tcase_add_test(tests, test_kv_failed_sync_fails_over);
     tcase_add_test(tests, test_kv_failed_failover_refuses_writes);
     tcase_add_test(tests, test_kv_sync_stays_failed);
+    tcase_add_test(tests, test_kv_failed_write_back_is_no_failure);
     tcase_add_test(tests, test_kv_full_disk_leaves_transaction_usable);
     tcase_add_test(tests, test_kv_txn_moves_to_a_new_log);
     tcase_add_test(tests, test_kv_failed_move_leaves_transaction_usable);
