@@ -441,3 +441,16 @@ int kv_cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int co
     kv_cell_result(context, &cursor->cells[column - 1]);
     return SQLITE_OK;
 }
+
+/*
+ * The table has no rowid, and SQLite knows that once it has connected the
+ * table. But it reads DELETE … LIMIT and UPDATE … LIMIT before it connects, and so
+ * takes the first such statement of a connection for one on rowids. Preparing
+ * it again, which this code asks for, puts that right.
+ */
+int kv_cursor_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out)
+{
+    (void)base;
+    *out = 0;
+    return SQLITE_SCHEMA;
+}

@@ -324,6 +324,7 @@ static const struct module module = {
     .base.xNext = kv_cursor_next,
     .base.xEof = kv_cursor_eof,
     .base.xColumn = kv_cursor_column,
+    .base.xRowid = kv_cursor_rowid,
     .base.xUpdate = kv_update,
     .base.xBegin = kv_update_begin,
     .base.xSync = kv_update_sync,

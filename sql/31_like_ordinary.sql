@@ -16,3 +16,10 @@ INSERT OR IGNORE INTO plain VALUES('a', 2), ('b', NULL), ('c', 3);
 COMMIT;
 .connection 0
 SELECT * FROM kv;
+
+-- DELETE and UPDATE with LIMIT, each as a connection's first statement (SQLite's shell is built with them).
+INSERT INTO kv VALUES('b', 2), ('c', 3), ('d', 4), ('e', 5);
+.shell kvsql test.db "DELETE FROM kv WHERE value < 5 ORDER BY key DESC LIMIT 2"
+SELECT * FROM kv;
+.shell kvsql test.db "UPDATE kv SET value = value * 10 ORDER BY key DESC LIMIT 1 OFFSET 1"
+SELECT * FROM kv;
