@@ -296,6 +296,9 @@ static struct op delete_rows(struct random *random, const struct table *tables)
         condition_point(&draft.context, &draft.text);
     else
         condition_any(&draft.context, &draft.text);
+    /* Where SQLite is built without this, both tables refuse it. */
+    if (random_chance(random, 4))
+        text_add(&draft.text, " ORDER BY key DESC LIMIT %u", random_below(random, 6));
     return finish(&draft, CLASS_DELETE);
 }
 
@@ -357,6 +360,35 @@ struct op change_any(struct random *random, const struct table *tables)
 }
 
 /* ---- Around */
+
+/* What is read from k decides what is written to o, whose triggers write into k. */
+static struct op change_o_from_k(struct random *random, const struct table *tables)
+{
+    struct draft draft = new_draft(random, tables);
+
+    draft.context.table = &tables[0];
+    draft.context.in_order = true;
+    switch (random_below(random, 4)) {
+    case 0:
+        text_add(&draft.text, "INSERT %s INTO o(a, b) SELECT key, v FROM k WHERE ",
+                 conflict_clause(random));
+        condition_any(&draft.context, &draft.text);
+        text_add(&draft.text, " ORDER BY key LIMIT 5");
+        break;
+    case 1:
+        text_add(&draft.text, "DELETE FROM o WHERE a IN (SELECT key FROM k WHERE ");
+        condition_range(&draft.context, &draft.text);
+        text_add(&draft.text, ")");
+        break;
+    case 2: text_add(&draft.text, "UPDATE o SET b = z.v FROM k AS z WHERE z.key = o.a"); break;
+    default:
+        text_add(&draft.text,
+                 "UPDATE o SET b = (SELECT quote(z.v) || '+' FROM k AS z WHERE z.key = o.a) WHERE "
+                 "id < %u",
+                 random_below(random, 25));
+    }
+    return finish(&draft, CLASS_ORDINARY);
+}
 
 static struct op change_o(struct random *random, const struct table *tables)
 {
@@ -429,6 +461,7 @@ struct op change_around(struct random *random, const struct table *tables)
     case 0:
     case 1: return change_view(random, tables);
     case 2: return change_p(random, tables);
+    case 3: return change_o_from_k(random, tables);
     default: return change_o(random, tables);
     }
 }

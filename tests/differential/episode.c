@@ -11,6 +11,7 @@ enum {
     CONTENT_EVERY = 50,
     FIXED_ROWS = 14,
     REPEATED_PERCENT = 4,
+    BOUND_PERCENT = 25,
     SECOND_CONNECTION_PERCENT = 15,
 };
 
@@ -35,6 +36,7 @@ static void choose_setting(struct episode *episode, struct random *random)
     const char *mode = RANDOM_PICK(random, modes);
 
     episode->setting.in_memory = random_chance(random, 8);
+    episode->setting.is_single = episode->setting.in_memory || random_chance(random, 12);
     episode->setting.is_wal = !episode->setting.in_memory && strcmp(mode, "wal") == 0;
     /* A cache that spills would take locks in one world and not in the other. */
     snprintf(episode->pragmas, sizeof(episode->pragmas),
@@ -89,12 +91,15 @@ static void add_anywhere(struct maker *maker, struct op op)
 {
     if (random_chance(&maker->random, SECOND_CONNECTION_PERCENT))
         op.connection = 1;
+    if (random_chance(&maker->random, BOUND_PERCENT))
+        op.flags |= OP_BINDS;
     add(maker, op);
 }
 
 /* ---- Setting up */
 
-static void create_table(struct maker *maker, const struct table *table, const char *before)
+static void create_table(struct maker *maker, int connection, const struct table *table,
+                         const char *before)
 {
     struct text kv = {0}, ordinary = {0};
 
@@ -103,6 +108,7 @@ static void create_table(struct maker *maker, const struct table *table, const c
     table_create_kv(table, maker->episode->setting.in_memory, &maker->random, &kv);
     table_create_ordinary(table, &ordinary);
     add(maker, (struct op){.kind = OP_RUN,
+                           .connection = connection,
                            .class = *before ? CLASS_SCHEMA : CLASS_SETUP,
                            .flags = OP_IS_SCHEMA,
                            .sql = text_take(&kv),
@@ -117,7 +123,10 @@ static void create_alias(struct maker *maker)
 
     if (maker->episode->setting.in_memory)
         return;
-    alias.name = "k_again";
+    /*
+     * In another database file, which is not locked with k's. Then there is nobody to meet locks.
+     */
+    alias.name = maker->episode->setting.is_single ? "att.k_again" : "k_again";
     table_create_kv(&alias, false, &maker->random, &kv);
     text_add(&ordinary, "SELECT 1 WHERE 0");
     add(maker, (struct op){.kind = OP_RUN,
@@ -214,7 +223,7 @@ static void create_view(struct maker *maker)
 static void set_up(struct maker *maker)
 {
     for (int i = 0; i < TABLE_COUNT; i++)
-        create_table(maker, &maker->episode->tables[i], "");
+        create_table(maker, 0, &maker->episode->tables[i], "");
     create_alias(maker);
     create_partner(maker, "o");
     create_partner(maker, "fixed");
@@ -291,6 +300,8 @@ static void cursor(struct maker *maker)
     }
     if (random_chance(random, 35))
         op.connection = 1;
+    if (random_chance(random, BOUND_PERCENT))
+        op.flags |= OP_BINDS;
     add(maker, op);
 }
 
@@ -330,6 +341,16 @@ static void fault(struct maker *maker)
     add_anywhere(maker, (struct op){.kind = OP_RUN, .class = CLASS_FAULT, .sql = text_take(&sql)});
 }
 
+/* Statements about a whole database. */
+static void database(struct maker *maker)
+{
+    static const char *const statements[] = {
+        "VACUUM",          "ANALYZE", "PRAGMA integrity_check", "PRAGMA quick_check",
+        "PRAGMA optimize", "REINDEX"};
+
+    add_fixed_sql(maker, CLASS_SCHEMA, OP_IS_SCHEMA, RANDOM_PICK(&maker->random, statements));
+}
+
 static void schema_of_k4(struct maker *maker)
 {
     struct table k4 = {.name = "k4",
@@ -338,7 +359,7 @@ static void schema_of_k4(struct maker *maker)
                        .columns = {{.name = "key", .type = "TEXT"}, {.name = "v", .type = ""}}};
 
     switch (random_below(&maker->random, 4)) {
-    case 0: create_table(maker, &k4, ""); break;
+    case 0: create_table(maker, 0, &k4, ""); break;
     case 1:
         add_fixed_sql(maker, CLASS_SCHEMA, OP_IS_SCHEMA, "DELETE FROM k4;\nDROP TABLE k4");
         break;
@@ -361,13 +382,14 @@ static void schema(struct maker *maker)
     const struct table *table = random_table(&maker->random, maker->episode->tables);
     struct text before = {0};
 
-    switch (random_below(&maker->random, 4)) {
-    case 0:
+    switch (random_below(&maker->random, 5)) {
+    case 0: database(maker); break;
+    case 1:
         text_add(&before, "DELETE FROM %s;\nDROP TABLE %s;\n", table->name, table->name);
-        create_table(maker, table, before.data);
+        create_table(maker, random_chance(&maker->random, 20), table, before.data);
         text_release(&before);
         break;
-    case 1:
+    case 2:
         add_fixed_sql(maker, CLASS_SCHEMA, OP_IS_SCHEMA,
                       random_chance(&maker->random, 50) ? "ALTER TABLE k2 RENAME TO k2_moved"
                                                         : "ALTER TABLE k2_moved RENAME TO k2");
@@ -384,7 +406,7 @@ static void reopen(struct maker *maker)
                                     .class = is_crash ? CLASS_CRASH : CLASS_REOPEN,
                                     .flags = random_chance(&maker->random, 50) ? OP_ALL : 0});
     /* What was temporary is gone. */
-    create_table(maker, &maker->episode->tables[3], "");
+    create_table(maker, 0, &maker->episode->tables[3], "");
     add_fixed_sql(maker, CLASS_SCHEMA, OP_IS_SCHEMA, "ALTER TABLE k2_moved RENAME TO k2");
 }
 

@@ -123,7 +123,7 @@ static void word(struct random *random, struct text *out)
     text_add(out, *text == '\'' ? "''''" : "'%s'", text);
 }
 
-void literal_value(struct random *random, struct text *out)
+static void any_value(struct random *random, struct text *out)
 {
     switch (random_below(random, 12)) {
     case 0: text_add(out, "NULL"); break;
@@ -148,7 +148,7 @@ static void long_key(struct random *random, struct text *out)
     text_add(out, random_chance(random, 50) ? "('p' || hex(zeroblob(%u)))" : "zeroblob(%u)", size);
 }
 
-void literal_key(struct random *random, const struct table *table, struct text *out)
+static void any_key(struct random *random, const struct table *table, struct text *out)
 {
     enum family family = table->columns[0].family;
     unsigned which = random_below(random, 100);
@@ -175,6 +175,20 @@ void literal_key(struct random *random, const struct table *table, struct text *
         text_add(out, random_chance(random, 50) ? "%u" : "'k%02u'", random_below(random, 40));
 }
 
+void literal_value(struct random *random, struct text *out)
+{
+    text_add(out, VALUE);
+    any_value(random, out);
+    text_add(out, VALUE_END);
+}
+
+void literal_key(struct random *random, const struct table *table, struct text *out)
+{
+    text_add(out, VALUE);
+    any_key(random, table, out);
+    text_add(out, VALUE_END);
+}
+
 void literal_of_column(struct random *random, const struct table *table, int column,
                        struct text *out)
 {
@@ -197,7 +211,7 @@ void literal_glob(struct random *random, struct text *out)
         "'inf*'",    "' *'",
     };
 
-    text_add(out, "%s", RANDOM_PICK(random, patterns));
+    text_add(out, VALUE "%s" VALUE_END, RANDOM_PICK(random, patterns));
 }
 
 void literal_like(struct random *random, struct text *out)

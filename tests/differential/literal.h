@@ -1,5 +1,6 @@
 /*
- * Random values, written as SQL that any SQLite can run. None has an affinity
+ * Random values, written as SQL that any SQLite can run, and marked as values
+ * (see text.h). None has an affinity
  * of its own (a cast to TEXT would): what `key = 5` finds depends on whether 5
  * stands for itself or comes from a column.
  */

@@ -56,6 +56,7 @@ enum op_flag {
     OP_MAINTAINS = 8,  /* runs on the kv tables only, must succeed and give no rows */
     OP_REFILTERS = 16, /* a cursor that reads its table anew for each row of another */
     OP_ALL = 32,       /* all connections */
+    OP_BINDS = 64,     /* values are bound as parameters */
 };
 
 struct op {

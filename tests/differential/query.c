@@ -174,7 +174,8 @@ static void join_condition(struct draft *draft, const char *prefix)
 /* With an ordinary table, in either order. */
 static struct op join_ordinary(struct random *random, const struct table *tables)
 {
-    static const char *const kinds[] = {"JOIN", "LEFT JOIN", "CROSS JOIN", "JOIN"};
+    static const char *const kinds[] = {"JOIN",       "LEFT JOIN", "CROSS JOIN",
+                                        "RIGHT JOIN", "FULL JOIN", "JOIN"};
     struct draft draft = new_draft(random, tables);
     const char *other = random_chance(random, 50) ? "o" : "fixed";
     const char *partner = condition_partner(&draft.context);
@@ -206,8 +207,10 @@ static struct op join_two(struct random *random, const struct table *tables)
         random_chance(random, 50) ? draft.context.table : random_table(random, tables);
     bool alike = other->columns[0].family == draft.context.table->columns[0].family;
 
-    text_add(&draft.text, "SELECT a.key, z.key, z.v FROM %s AS a %s %s AS z ON ", other->name,
+    text_add(&draft.text, "SELECT a.key, z.key, z.v FROM %s AS a %s %s AS z ", other->name,
              random_chance(random, 30) ? "LEFT JOIN" : "JOIN", name_of(&draft));
+    text_add(&draft.text,
+             alike && random_chance(random, 15) ? "USING (key) JOIN fixed ON " : "ON ");
     if (alike && random_chance(random, 20))
         text_add(&draft.text, "%s", RANDOM_PICK(random, ranges));
     else
@@ -225,7 +228,7 @@ static struct op subquery(struct random *random, const struct table *tables)
     struct draft draft = new_draft(random, tables);
 
     draft.context.prefix = "a.";
-    switch (random_below(random, 4)) {
+    switch (random_below(random, 5)) {
     case 0:
         text_add(&draft.text,
                  "SELECT a.key, (SELECT count(*) FROM %s AS b WHERE b.key <= a.key) FROM %s AS a",
@@ -242,6 +245,13 @@ static struct op subquery(struct random *random, const struct table *tables)
                  "FROM %s AS a",
                  name_of(&draft));
         break;
+    case 3:
+        text_add(
+            &draft.text,
+            "SELECT a.id FROM o AS a WHERE %sEXISTS (SELECT 1 FROM %s AS z WHERE z.key = a.%s)",
+            random_chance(random, 50) ? "NOT " : "", name_of(&draft),
+            condition_partner(&draft.context));
+        return finish(&draft, CLASS_SUBQUERY);
     default:
         text_add(&draft.text,
                  "SELECT a.id, (SELECT z.v FROM %s AS z WHERE z.key = a.%s) FROM fixed AS a",

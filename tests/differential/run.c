@@ -31,7 +31,9 @@ struct run {
     struct world kv, ordinary;
     struct side sides[CONNECTION_COUNT];
     struct outcome kv_outcome, ordinary_outcome;
-    struct text sql[2];
+    struct text sql[2], values;
+    struct statement statements[2]; /* what to run in which world */
+    sqlite3 *evaluator;             /* computes values to be bound */
     struct figures *figures;
     struct text *what;
 };
@@ -219,8 +221,8 @@ static bool open_cursor(struct run *run, const struct op *op)
         (struct watch){.refilters = op->flags & OP_REFILTERS,
                        .saw_own = txn_state(run, op->connection) == SQLITE_TXN_WRITE};
     ordinary = world_cursor_open(&run->ordinary, op->connection, op->slot,
-                                 run->sql[WORLD_ORDINARY].data, &run->ordinary_outcome.rows);
-    kv = world_cursor_open(&run->kv, op->connection, op->slot, run->sql[WORLD_KV].data,
+                                 &run->statements[WORLD_ORDINARY], &run->ordinary_outcome.rows);
+    kv = world_cursor_open(&run->kv, op->connection, op->slot, &run->statements[WORLD_KV],
                            &run->kv_outcome.rows);
     return end_step(run, op, kv, ordinary);
 }
@@ -263,7 +265,7 @@ static bool maintain(struct run *run, const struct op *op)
 {
     const char *message;
 
-    world_run(&run->kv, op->connection, run->sql[WORLD_KV].data, &run->kv_outcome);
+    world_run(&run->kv, op->connection, &run->statements[WORLD_KV], &run->kv_outcome);
     message = run->kv_outcome.message.data ? run->kv_outcome.message.data : "";
     if (run->kv_outcome.code == SQLITE_OK && run->kv_outcome.rows.count == 0)
         return true;
@@ -297,6 +299,16 @@ static void align_locks(struct run *run, int connection)
             (void)sqlite3_exec(ordinary, locks[i].sql, NULL, NULL, NULL);
 }
 
+/* VACUUM counts the tables of the schema in last_insert_rowid(). */
+static void forget_rowids(struct run *run, int connection)
+{
+    if (strcmp(run->sql[WORLD_KV].data, "VACUUM") != 0)
+        return;
+    sqlite3_set_last_insert_rowid(run->kv.connections[connection].db, 0);
+    sqlite3_set_last_insert_rowid(run->ordinary.connections[connection].db, 0);
+    run->kv_outcome.last_rowid = run->ordinary_outcome.last_rowid = 0;
+}
+
 static bool run_statement(struct run *run, const struct op *op)
 {
     bool was_in_transaction = in_transaction(run, op->connection);
@@ -307,9 +319,11 @@ static bool run_statement(struct run *run, const struct op *op)
         align_locks(run, op->connection);
         return same;
     }
-    world_run(&run->kv, op->connection, run->sql[WORLD_KV].data, &run->kv_outcome);
-    world_run(&run->ordinary, op->connection, run->sql[WORLD_ORDINARY].data,
+    world_run(&run->kv, op->connection, &run->statements[WORLD_KV], &run->kv_outcome);
+    world_run(&run->ordinary, op->connection, &run->statements[WORLD_ORDINARY],
               &run->ordinary_outcome);
+    if (op->flags & OP_IS_SCHEMA)
+        forget_rowids(run, op->connection);
     run->figures->failed += run->kv_outcome.code != SQLITE_OK;
     run->figures->rows += run->kv_outcome.rows.count;
     same = !outcome_differs(&run->kv_outcome, &run->ordinary_outcome, op->flags & OP_ORDERED,
@@ -404,14 +418,58 @@ static bool run_op(struct run *run, const struct op *op)
     return true;
 }
 
-static void render(struct run *run, const struct op *op)
+/* Compute the values to be bound; NULL if that cannot be, as there are too many. */
+static sqlite3_stmt *evaluate(struct run *run)
 {
-    const char *ordinary = op->ordinary ? op->ordinary : op->sql;
+    sqlite3_stmt *statement = NULL;
+    struct text sql = {0};
 
+    text_add(&sql, "SELECT %s", run->values.data);
+    if (sqlite3_prepare_v2(run->evaluator, sql.data, -1, &statement, NULL) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW) {
+        sqlite3_finalize(statement);
+        statement = NULL;
+    }
+    text_release(&sql);
+    return statement;
+}
+
+static void render(struct run *run, const struct op *op, struct text *values)
+{
+    const char *kv = op->sql ? op->sql : "";
+
+    text_clear(&run->values);
     for (int i = 0; i < 2; i++)
         text_clear(&run->sql[i]);
-    text_add_sql(&run->sql[WORLD_KV], op->sql ? op->sql : "", WORLD_KV);
-    text_add_sql(&run->sql[WORLD_ORDINARY], ordinary ? ordinary : "", WORLD_ORDINARY);
+    text_add_sql(&run->sql[WORLD_ORDINARY], op->ordinary ? op->ordinary : kv, WORLD_ORDINARY,
+                 values);
+    text_clear(&run->values);
+    text_add_sql(&run->sql[WORLD_KV], kv, WORLD_KV, values);
+}
+
+/* Have the texts for both worlds, and the values for them. */
+static void prepare(struct run *run, const struct op *op)
+{
+    sqlite3_stmt *values = NULL;
+
+    if (op->flags & OP_BINDS) {
+        render(run, op, &run->values);
+        values = run->values.size ? evaluate(run) : NULL;
+    }
+    if (!values)
+        render(run, op, NULL);
+    for (int i = 0; i < 2; i++)
+        run->statements[i] = (struct statement){.sql = run->sql[i].data, .values = values};
+}
+
+static bool run_prepared(struct run *run, const struct op *op)
+{
+    bool same;
+
+    prepare(run, op);
+    same = run_op(run, op);
+    sqlite3_finalize(run->statements[0].values);
+    return same;
 }
 
 static bool run_all(struct run *run, const struct op_list *list, size_t *failed_at)
@@ -424,10 +482,9 @@ static bool run_all(struct run *run, const struct op_list *list, size_t *failed_
             run->figures->skipped++;
             continue;
         }
-        render(run, op);
         run->figures->statements++;
         run->figures->of_class[op->class]++;
-        if (!run_op(run, op))
+        if (!run_prepared(run, op))
             return false;
     }
     return true;
@@ -440,6 +497,8 @@ bool run_ops(const struct op_list *list, const struct setting *setting, const ch
     bool same;
 
     alarm(SECONDS_LIMIT);
+    if (sqlite3_open(":memory:", &run.evaluator) != SQLITE_OK)
+        abort();
     world_init(&run.kv, WORLD_KV, setting, parent);
     world_init(&run.ordinary, WORLD_ORDINARY, setting, parent);
     same = run_all(&run, list, failed_at);
@@ -449,5 +508,7 @@ bool run_ops(const struct op_list *list, const struct setting *setting, const ch
     outcome_release(&run.ordinary_outcome);
     for (int i = 0; i < 2; i++)
         text_release(&run.sql[i]);
+    text_release(&run.values);
+    sqlite3_close(run.evaluator);
     return same;
 }

@@ -7,7 +7,7 @@ static void print_sql(FILE *file, const char *marked)
 {
     struct text sql = {0};
 
-    text_add_sql(&sql, marked, WORLD_KV);
+    text_add_sql(&sql, marked, WORLD_KV, NULL);
     fprintf(file, "%s;", sql.data ? sql.data : "");
     text_release(&sql);
 }
@@ -33,6 +33,8 @@ static void print_op(FILE *file, const struct op *op)
         if (op->connection)
             fprintf(file, "-- on the second connection:\n");
     }
+    if (op->flags & OP_BINDS)
+        fprintf(file, "/* values are bound */ ");
     if (op->sql)
         print_sql(file, op->sql);
     if (op->ordinary) {

@@ -138,6 +138,20 @@ static bool drop_fragments(struct shrinker *shrinker)
     return progress;
 }
 
+/* Try to write out values that are bound. */
+static void unbind(struct shrinker *shrinker)
+{
+    for (size_t i = 0; i < shrinker->list->count; i++) {
+        struct op *op = &shrinker->list->ops[i];
+
+        if (!(op->flags & OP_BINDS))
+            continue;
+        op->flags &= ~(unsigned)OP_BINDS;
+        if (!still_fails(shrinker, shrinker->list))
+            op->flags |= OP_BINDS;
+    }
+}
+
 void shrink(struct op_list *list, const struct setting *setting, struct trial *trial,
             unsigned seconds)
 {
@@ -152,5 +166,6 @@ void shrink(struct op_list *list, const struct setting *setting, struct trial *t
     drop_operations(&shrinker);
     while (drop_fragments(&shrinker))
         drop_operations(&shrinker);
+    unbind(&shrinker);
     *trial->report = shrinker.best;
 }

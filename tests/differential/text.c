@@ -70,17 +70,31 @@ char *text_take(struct text *text)
     return data;
 }
 
-void text_add_sql(struct text *text, const char *marked, enum text_world world)
+/* Move what stands up to VALUE_END to `values`. The rest of `marked`. */
+static const char *take_value(struct text *text, const char *marked, struct text *values)
+{
+    size_t size = strcspn(marked, VALUE_END);
+
+    text_add(text, "?");
+    if (values->size)
+        text_add(values, ", ");
+    text_add_bytes(values, marked, size);
+    return marked + size;
+}
+
+void text_add_sql(struct text *text, const char *marked, enum text_world world, struct text *values)
 {
     const char *either = world == WORLD_KV ? "k_again" : "k";
 
     while (*marked) {
-        size_t plain = strcspn(marked, FRAGMENT END EITHER_NAME);
+        size_t plain = strcspn(marked, FRAGMENT END EITHER_NAME VALUE VALUE_END);
 
         text_add_bytes(text, marked, plain);
         marked += plain;
         if (*marked == EITHER_NAME[0])
             text_add_bytes(text, either, strlen(either));
+        if (*marked == VALUE[0] && values)
+            marked = take_value(text, marked + 1, values);
         if (*marked)
             marked++;
     }

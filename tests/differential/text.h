@@ -4,8 +4,11 @@
  *
  * FRAGMENTS. Between FRAGMENT and END stands a part of a statement that can be
  * left out, and what remains is still a statement whose result both kinds of
- * table must agree on. Fragments nest. The shrinker leaves them out; text_sql
+ * table must agree on. Fragments nest. The shrinker leaves them out; text_add_sql
  * takes the marks away.
+ *
+ * VALUES. Between VALUE and VALUE_END stands a value, which can be bound as a
+ * parameter instead of being written out.
  */
 #ifndef KV_DIFFERENTIAL_TEXT_H
 #define KV_DIFFERENTIAL_TEXT_H
@@ -20,7 +23,9 @@ struct text {
 
 #define FRAGMENT "\001"
 #define END "\002"
-/* The table `k`, by one of its two names: see text_sql. */
+#define VALUE "\004"
+#define VALUE_END "\005"
+/* The table `k`, by one of its two names: see text_add_sql. */
 #define EITHER_NAME "\003"
 
 enum text_world { WORLD_ORDINARY, WORLD_KV };
@@ -35,8 +40,10 @@ char *text_take(struct text *text);
 
 /*
  * Append the SQL of a marked statement: without marks, and with EITHER_NAME as
- * `k_again` in the kv world, where two tables show one store, and as `k` in the other.
+ * `k_again` in the kv world, where two tables show one store, and as `k` in the
+ * other. With `values`, each value becomes `?` and goes there, commas between.
  */
-void text_add_sql(struct text *text, const char *marked, enum text_world world);
+void text_add_sql(struct text *text, const char *marked, enum text_world world,
+                  struct text *values);
 
 #endif

@@ -31,7 +31,7 @@ static void run_or_fail(sqlite3 *db, const char *sql)
 
 static bool has_connection(const struct world *world, int i)
 {
-    return i == 0 || !world->setting->in_memory;
+    return i == 0 || !world->setting->is_single;
 }
 
 static void open_connection(struct world *world, int i)
@@ -185,9 +185,18 @@ static bool step_all(sqlite3 *db, sqlite3_stmt *statement, struct outcome *out)
     return false;
 }
 
-/* Run a text of one statement, prepared now or earlier. */
-static void run_cached(struct connection *connection, const char *sql, struct outcome *out)
+static void bind(sqlite3_stmt *statement, sqlite3_stmt *values)
 {
+    if (values)
+        for (int i = 0; i < sqlite3_column_count(values); i++)
+            (void)sqlite3_bind_value(statement, i + 1, sqlite3_column_value(values, i));
+}
+
+/* Run a single statement, prepared now or earlier. */
+static void run_cached(struct connection *connection, const struct statement *what,
+                       struct outcome *out)
+{
+    const char *sql = what->sql;
     size_t slot = XXH3_64bits(sql, strlen(sql)) % CACHED_COUNT;
     struct cached *cached = &connection->cached[slot];
 
@@ -203,6 +212,7 @@ static void run_cached(struct connection *connection, const char *sql, struct ou
     }
     if (!cached->statement)
         return;
+    bind(cached->statement, what->values);
     (void)step_all(connection->db, cached->statement, out);
     sqlite3_reset(cached->statement);
 }
@@ -224,17 +234,16 @@ static void run_several(struct connection *connection, const char *sql, struct o
     }
 }
 
-/* Texts of several statements are written with a line for each. */
-void world_run(struct world *world, int i, const char *sql, struct outcome *out)
+void world_run(struct world *world, int i, const struct statement *statement, struct outcome *out)
 {
     struct connection *connection = &world->connections[i];
     sqlite3_int64 before = sqlite3_total_changes64(connection->db);
 
     outcome_clear(out);
-    if (strchr(sql, '\n'))
-        run_several(connection, sql, out);
+    if (strchr(statement->sql, '\n'))
+        run_several(connection, statement->sql, out);
     else
-        run_cached(connection, sql, out);
+        run_cached(connection, statement, out);
     out->changes = sqlite3_changes64(connection->db);
     out->total_changes = sqlite3_total_changes64(connection->db) - before;
     out->last_rowid = sqlite3_last_insert_rowid(connection->db);
@@ -278,11 +287,13 @@ static void hold(struct connection *connection, struct cursor *cursor, unsigned 
 }
 
 /* Read everything, and hold the locks of a statement that has not. */
-static int open_ordinary(struct connection *connection, struct cursor *cursor, const char *sql)
+static int open_ordinary(struct connection *connection, struct cursor *cursor,
+                         const struct statement *what)
 {
-    unsigned databases = databases_of(connection->db, sql);
-    int code = sqlite3_prepare_v2(connection->db, sql, -1, &cursor->statement, NULL);
+    unsigned databases = databases_of(connection->db, what->sql);
+    int code = sqlite3_prepare_v2(connection->db, what->sql, -1, &cursor->statement, NULL);
 
+    bind(cursor->statement, what->values);
     while (code == SQLITE_OK && (code = sqlite3_step(cursor->statement)) == SQLITE_ROW) {
         rows_add(&cursor->rows, cursor->statement);
         code = SQLITE_OK;
@@ -294,7 +305,17 @@ static int open_ordinary(struct connection *connection, struct cursor *cursor, c
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-int world_cursor_open(struct world *world, int i, int slot, const char *sql, struct rows *row)
+static int open_kv(struct connection *connection, struct cursor *cursor,
+                   const struct statement *what)
+{
+    int code = sqlite3_prepare_v2(connection->db, what->sql, -1, &cursor->statement, NULL);
+
+    bind(cursor->statement, what->values);
+    return code;
+}
+
+int world_cursor_open(struct world *world, int i, int slot, const struct statement *statement,
+                      struct rows *row)
 {
     struct connection *connection = &world->connections[i];
     struct cursor *cursor = &connection->cursors[slot];
@@ -303,9 +324,9 @@ int world_cursor_open(struct world *world, int i, int slot, const char *sql, str
     rows_clear(row);
     world_cursor_close(world, i, slot);
     if (world->kind == WORLD_KV)
-        code = sqlite3_prepare_v2(connection->db, sql, -1, &cursor->statement, NULL);
+        code = open_kv(connection, cursor, statement);
     else
-        code = open_ordinary(connection, cursor, sql);
+        code = open_ordinary(connection, cursor, statement);
     if (code != SQLITE_OK) {
         world_cursor_close(world, i, slot);
         return code;

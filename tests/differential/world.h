@@ -24,7 +24,8 @@ enum { CACHED_COUNT = 16, PATH_BYTES = 256 };
 
 /* How an episode opens its databases. */
 struct setting {
-    bool in_memory; /* then there is one connection, and stores are temporary */
+    bool in_memory; /* then stores are temporary */
+    bool is_single; /* there is one connection only */
     bool is_wal;
     const char *pragmas; /* run on every new connection */
 };
@@ -60,8 +61,15 @@ void world_init(struct world *world, enum text_world kind, const struct setting 
                 const char *parent);
 void world_release(struct world *world);
 
-/* Run the statements of `sql`, until one fails. */
-void world_run(struct world *world, int connection, const char *sql, struct outcome *out);
+/* What to run. */
+struct statement {
+    const char *sql;
+    sqlite3_stmt *values; /* its current row is bound to the parameters; NULL: none */
+};
+
+/* Run the statement, or several of them, a line for each, until one fails. */
+void world_run(struct world *world, int connection, const struct statement *statement,
+               struct outcome *out);
 
 /* Close and open again: one connection, or all (-1). */
 void world_reopen(struct world *world, int connection);
@@ -79,8 +87,8 @@ int world_txn_state(const struct world *world, int connection);
  * Cursors. SQLITE_ROW: `*row` holds the row alone. Anything else ends the cursor;
  * SQLITE_DONE, or an error.
  */
-int world_cursor_open(struct world *world, int connection, int slot, const char *sql,
-                      struct rows *row);
+int world_cursor_open(struct world *world, int connection, int slot,
+                      const struct statement *statement, struct rows *row);
 int world_cursor_step(struct world *world, int connection, int slot, struct rows *row);
 void world_cursor_close(struct world *world, int connection, int slot);
 bool world_cursor_is_open(const struct world *world, int connection, int slot);
