@@ -2,11 +2,13 @@
 #
 # BUILD=<dir>       where everything built goes (default: build)
 # SANITIZE=<flags>  more flags for compiling and linking, such as -fsanitize=thread
+# TORTURE=<n>       how many times as long `make torture` takes (default: 1)
 # BENCH_DIR=<dir>   where benchmarks keep data and figures (default: build/bench)
 # CC, CFLAGS        as usual
 BUILD    ?= build
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
+TORTURE  ?= 1
 BENCH_DIR ?= $(BUILD)/bench
 ifeq ($(origin CC),default)
 CC := gcc
@@ -22,6 +24,7 @@ CORE_C  := $(wildcard core/*.c)
 EXT_C   := $(wildcard ext/*.c)
 TEST_C  := $(wildcard tests/test_*.c)
 BENCH_C := $(wildcard tests/bench/bench_*.c)
+TORTURE_C := $(wildcard tests/torture/*.c)
 HELP_C  := $(filter-out tests/test_%,$(wildcard tests/*.c))
 # Tests that speak to SQLite are linked with it and with the extension's modules.
 SQLITE_TEST_C := $(shell grep -l sqlite3 $(TEST_C) /dev/null)
@@ -88,6 +91,8 @@ $(SQLITE_TESTS): $(EXT_A)
 $(SQLITE_TESTS): SQLITE_LINK = $(EXT_A) $(CORE_A) -lsqlite3 -lm -ldl
 $(BUILD)/test_%: $(BUILD)/tests/test_%.o $(HELP_A) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $< $(HELP_A) $(SQLITE_LINK) $(CORE_A) $(CHECK_LIBS)
+$(BUILD)/torture: $(TORTURE_C:%.c=$(BUILD)/%.o) $(EXT_A) $(CORE_A)
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -lsqlite3 -lm -ldl
 $(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BUILD)/tests/bench/common.o $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -Wl,--as-needed -lsqlite3 -lm
 
@@ -115,13 +120,14 @@ unit: $(TESTS)
 .PHONY: check
 check: ## build and run all tests; installs what is missing first
 	@.ci/install build check
-	@$(MAKE_QUIETLY) kv.so libkv.a $(TESTS) $(BENCHES)
-	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_bench.sh tests/lint.sh
+	@$(MAKE_QUIETLY) kv.so libkv.a $(TESTS) $(BENCHES) $(BUILD)/torture
+	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_bench.sh \
+	    tests/run_torture.sh tests/lint.sh
 
 # Called in sanitized build directories; SHELL_PRELOAD goes into the sqlite3 shell.
 .PHONY: check-sanitized
-check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES)
-	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh
+check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES) $(BUILD)/torture
+	@KILLS=50 $(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_torture.sh
 
 .PHONY: check-asan
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -138,6 +144,14 @@ check-threads: $(TESTS) $(BUILD)/bench_engine
 check-tsan: ## the tests with threads under ThreadSanitizer
 	@.ci/install build check
 	@CK_TIMEOUT_MULTIPLIER=10 $(MAKE_QUIETLY) $(TSAN) TEST_C='$(sort $(THREAD_TEST_C))' check-threads
+
+.PHONY: torture
+torture: ## the long versions of what has one (TORTURE=2 … for longer ones)
+	@.ci/install build check
+	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BUILD)/torture $(BUILD)/test_process_deaths
+	@KILLS=$$((3000 * $(TORTURE))) KV_TEST_SCALE=$$((2 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
+	    PROGRAM_TIMEOUT=$$((1800 * $(TORTURE))) $(RUN) tests/run.sh tests/run_torture.sh \
+	    $(BUILD)/test_process_deaths
 
 .PHONY: check-hosts
 check-hosts: ## one suite through every language that carries SQLite, old and new
