@@ -238,6 +238,10 @@ static enum kv_status write_entry(struct rewrite *rewrite, const struct kv_entry
 {
     enum kv_status st = KV_OK;
 
+    if (entry->seq < rewrite->base_seq)
+        return kv_fail(KV_CORRUPT,
+                       "%s/MANIFEST: a segment to compact has a record older than its first seq",
+                       rewrite->engine->path);
     if (rewrite->writer && kv_segment_writer_record_count(rewrite->writer) > 0 &&
         is_full(rewrite, entry))
         st = finish_output(rewrite, false);
