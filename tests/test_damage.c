@@ -9,7 +9,7 @@
  */
 #include <stdio.h>
 
-#include "header.h"
+#include "manifest.h"
 #include "model.h"
 #include "names.h"
 #include "record.h"
@@ -474,6 +474,98 @@ START_TEST(test_damage_old_manifest)
 }
 END_TEST
 
+/* ---- Lies */
+
+/* The numbers that MANIFEST states about a segment, one after the other. */
+static uint64_t *number_of(struct kv_segment_info *info, unsigned which)
+{
+    uint64_t *const numbers[] = {&info->salt,         &info->end_bytes,   &info->digest,
+                                 &info->record_count, &info->entry_count, &info->tombstone_count,
+                                 &info->entry_bytes,  &info->dead_bytes,  &info->min_seq,
+                                 &info->max_seq,      &info->min_time_ms, &info->max_time_ms,
+                                 &info->first_lsn,    &info->last_lsn,    &info->number};
+
+    return which < sizeof(numbers) / sizeof(numbers[0]) ? numbers[which] : NULL;
+}
+
+/* Open, read and compact whatever this is. It may say anything, but must come back. */
+static void use_anything(struct world *it)
+{
+    struct kv_range everything = {0};
+    struct kv_snapshot *snapshot;
+    struct kv_entry entry;
+    struct kv_scan *scan;
+    struct kv_stats stats;
+    unsigned problems = 0;
+    enum kv_status st = kv_store_open(WORLD_PATH, &it->options, &it->store);
+
+    figures->runs++;
+    if (st != KV_OK)
+        return;
+    snapshot = world_snapshot(it);
+    for (unsigned key = 0; key < MODEL_KEYS; key += 3)
+        st = kv_snapshot_get(snapshot, NULL, model_key(key), &entry);
+    if (kv_scan_open(snapshot, NULL, &everything, &scan) == KV_OK) {
+        while (kv_scan_next(scan, &entry) == KV_OK) {
+        }
+        kv_scan_close(scan);
+    }
+    kv_snapshot_free(snapshot);
+    st = kv_store_stats(it->store, &stats);
+    st = kv_store_check(it->store, NULL, count_problem, &problems);
+    st = kv_put(it->store, kv_slice_text("one"), kv_slice_text("more"));
+    st = kv_compact(it->store, NULL, NULL);
+    st = kv_store_close(it->store);
+    it->store = NULL;
+}
+
+/*
+ * Goal: a manifest that is whole, and lies, leads to errors at worst.
+ * Method: for every number it states about a segment, less, more and far off;
+ * keys that are not the first and last; what is refused when writing it is fine.
+ */
+static void lie(unsigned run, unsigned which, uint64_t value)
+{
+    struct world copy = world;
+    struct kv_manifest manifest;
+    struct kv_dir *dir;
+    bool renamed;
+
+    copy.fs = kv_memfs_clone(world.fs);
+    copy.io = copy.options.io = kv_memfs_io(copy.fs);
+    ck_kv(kv_io_dir_open(copy.io, WORLD_PATH, &dir));
+    ck_kv(kv_manifest_load(copy.io, dir, WORLD_PATH, &manifest));
+    for (size_t i = 0; i < manifest.runs[run].segment_count; i++) {
+        struct kv_segment_info *info = &manifest.runs[run].segments[i];
+
+        if (number_of(info, which))
+            *number_of(info, which) = value;
+        else if (i == 0)
+            ck_kv(kv_buffer_set(which % 2 ? &info->min_key : &info->max_key,
+                                model_key((unsigned)value % MODEL_KEYS)));
+    }
+    manifest.generation++;
+    if (kv_manifest_replace(copy.io, dir, 0600, &manifest, &renamed) == KV_OK)
+        use_anything(&copy);
+    kv_manifest_release(&manifest);
+    kv_io_dir_close(dir);
+    world_end(&copy);
+}
+
+START_TEST(test_damage_lying_manifest)
+{
+    static const uint64_t values[] = {0,   1,    2,    5,    7,     10,    31,
+                                      100, 4096, 4097, 5000, 65536, 70000, 1 << 30};
+
+    for (unsigned run = 0; run < 2; run++) {
+        for (unsigned which = 0; which < 19; which++) {
+            for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+                lie(run, which, values[i]);
+        }
+    }
+}
+END_TEST
+
 /*
  * The last transaction of a store that was not closed cleanly may be taken for
  * a torn one; damage before it is damage.
@@ -528,6 +620,7 @@ static Suite *damage_suite(void)
     tcase_add_test(tests, test_damage_files_of_another_store);
     tcase_add_test(tests, test_damage_old_manifest);
     tcase_add_test(tests, test_damage_of_an_unclean_log);
+    tcase_add_test(tests, test_damage_lying_manifest);
     suite_add_tcase(suite, tests);
     return suite;
 }
