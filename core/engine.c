@@ -129,9 +129,14 @@ enum kv_status kv_engine_take_compactor(struct kv_engine *engine, unsigned timeo
         drop_flag(engine, &engine->compactor_taken);
         return st;
     }
-    /* What others have merged is merged; from here on nobody else does. */
-    st = kv_engine_refresh(engine);
-    if (st != KV_OK)
+    /*
+     * What others have merged is merged; from here on nobody else does. Also
+     * what was put in place and never announced: taking MANIFEST sees to that.
+     */
+    st = kv_engine_take_manifest(engine);
+    if (st == KV_OK)
+        kv_engine_drop_manifest(engine);
+    else
         kv_engine_drop_compactor(engine);
     return st;
 }
