@@ -93,31 +93,40 @@ static void release_schemas(struct schemas *schemas)
     sqlite3_free(schemas->names);
 }
 
-static int add_schema(struct schemas *schemas, const char *name)
+/* Insert `name` at `index`. */
+static int add_schema(struct schemas *schemas, int index, const char *name)
 {
     char **names = (char **)sqlite3_realloc64(
         schemas->names, sizeof(*names) * (sqlite3_uint64)(schemas->count + 1));
+    char *copy = sqlite3_mprintf("%s", name);
 
-    if (!names)
+    if (names)
+        schemas->names = names;
+    if (!names || !copy) {
+        sqlite3_free(copy);
         return SQLITE_NOMEM;
-    schemas->names = names;
-    names[schemas->count] = sqlite3_mprintf("%s", name);
-    return names[schemas->count++] ? SQLITE_OK : SQLITE_NOMEM;
+    }
+    memmove(names + index + 1, names + index, sizeof(*names) * (size_t)(schemas->count - index));
+    names[index] = copy;
+    schemas->count++;
+    return SQLITE_OK;
 }
 
+/*
+ * The statement, not the table-valued function of that name: SQLite reports an
+ * interruption while it sets that up as SQLITE_ERROR.
+ */
 static int list_schemas(struct kv_connection *connection, struct schemas *out)
 {
     sqlite3_stmt *statement = NULL;
-    /* Temp (number 1) is searched before main (number 0). */
-    int code = sqlite3_prepare_v2(connection->db,
-                                  "SELECT name FROM pragma_database_list ORDER BY seq <> 1, seq",
-                                  -1, &statement, NULL);
+    int code = sqlite3_prepare_v2(connection->db, "PRAGMA database_list", -1, &statement, NULL);
 
     *out = (struct schemas){NULL, 0};
     while (code == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
-        const char *name = (const char *)sqlite3_column_text(statement, 0);
+        const char *name = (const char *)sqlite3_column_text(statement, 1);
+        bool is_temp = sqlite3_column_int(statement, 0) == 1; /* searched before main */
 
-        code = name ? add_schema(out, name) : SQLITE_NOMEM;
+        code = name ? add_schema(out, is_temp ? 0 : out->count, name) : SQLITE_NOMEM;
     }
     if (code == SQLITE_OK)
         return sqlite3_finalize(statement);

@@ -12,6 +12,7 @@ logs=$BUILD/log
 mkdir -p "$logs"
 passed=0
 failed=0
+failures=()
 
 # add <log> <exit code>: count what the program said of itself, and print it.
 add() {
@@ -32,6 +33,7 @@ add() {
     if [ "$bad" -gt 0 ]; then
         echo "    exit code $2; $1:"
         tail -60 "$1" | sed 's/^/    | /'
+        failures+=("$(basename "$1" .log): exit code $2: $(grep -aE ':[FE]:|FAIL|rror' "$1" | head -5)")
     fi
 }
 
@@ -40,5 +42,7 @@ for program in "$@"; do
     timeout "${PROGRAM_TIMEOUT:-900}" "$program" >"$log" 2>&1 </dev/null
     add "$log" $?
 done
+# Last of all, so that the end of a long output says what to look at.
+[ ${#failures[@]} -eq 0 ] || printf 'FAILED %s\n' "${failures[@]}"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
