@@ -203,7 +203,7 @@ static enum kv_status make_store(struct kv_engine *engine, struct kv_slice schem
     bool renamed;
     enum kv_status st = make_manifest(engine, schema, &manifest);
 
-    atomic_store(&engine->page->generation, 0); /* LOCK may be left over from another store */
+    kv_page_store(&engine->page->generation, 0); /* LOCK may be left over from another store */
     if (st == KV_OK) {
         manifest.generation = engine->manifest.generation + 1;
         manifest.active.number = atomic_fetch_add(&engine->next_number, 1); /* alone */
@@ -219,7 +219,7 @@ static enum kv_status make_store(struct kv_engine *engine, struct kv_slice schem
     }
     kv_manifest_release(&engine->manifest);
     engine->manifest = manifest;
-    atomic_store(&engine->page->generation, manifest.generation);
+    kv_page_store(&engine->page->generation, manifest.generation);
     return KV_OK;
 }
 

@@ -106,14 +106,14 @@ enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_
         drop_flag(engine, &engine->writer_taken);
         return st;
     }
-    *died = atomic_exchange(&engine->page->writer_busy, 1) != 0;
+    *died = kv_page_test_and_set(&engine->page->writer_busy);
     return KV_OK;
 }
 
 void kv_engine_drop_writer(struct kv_engine *engine, bool doubt)
 {
     if (!doubt)
-        atomic_store(&engine->page->writer_busy, 0);
+        kv_page_clear(&engine->page->writer_busy);
     kv_lock_drop(engine->lock, KV_LOCK_WRITER);
     drop_flag(engine, &engine->writer_taken);
 }
@@ -226,8 +226,8 @@ static enum kv_status look(struct kv_engine *engine, struct kv_pin *pin, uint64_
     for (;;) {
         enum kv_status st;
 
-        *lsn = atomic_load_explicit(&engine->page->committed_lsn, memory_order_acquire);
-        generation = atomic_load_explicit(&engine->page->generation, memory_order_acquire);
+        *lsn = kv_page_load(&engine->page->committed_lsn);
+        generation = kv_page_load(&engine->page->generation);
         if (pin->serial != atomic_load_explicit(&engine->serial, memory_order_acquire))
             renew_pin(engine, pin);
         if (pin->version->generation >= generation)
@@ -239,15 +239,6 @@ static enum kv_status look(struct kv_engine *engine, struct kv_pin *pin, uint64_
     if (*lsn < pin->version->start_lsn)
         *lsn = pin->version->start_lsn;
     return kv_log_catch_up(pin->version->log, *lsn);
-}
-
-/* Raise a word of the page, never lower it. */
-static void raise_word(_Atomic uint64_t *word, uint64_t value)
-{
-    uint64_t seen = atomic_load(word);
-
-    while (seen < value && !atomic_compare_exchange_weak(word, &seen, value)) {
-    }
 }
 
 /* Has somebody the store open for writing, so that the shared page can be followed? */
@@ -275,17 +266,17 @@ static enum kv_status copy_page(struct kv_engine *engine, bool *ok)
     *ok = false;
     if (!view)
         return KV_OK;
-    incarnation = atomic_load(&view->incarnation);
-    lsn = atomic_load(&view->committed_lsn);
-    generation = atomic_load(&view->generation);
-    if (incarnation == 0 || incarnation != atomic_load(&view->incarnation))
+    incarnation = kv_page_load(&view->incarnation);
+    lsn = kv_page_load(&view->committed_lsn);
+    generation = kv_page_load(&view->generation);
+    if (incarnation == 0 || incarnation != kv_page_load(&view->incarnation))
         return KV_OK;
     st = is_attended(engine, &attended);
     if (st != KV_OK || !attended)
         return st;
     /* Threads share the private page: whoever comes late must not overwrite what is newer. */
-    raise_word(&engine->page->generation, generation);
-    raise_word(&engine->page->committed_lsn, lsn);
+    kv_page_raise(&engine->page->generation, generation);
+    kv_page_raise(&engine->page->committed_lsn, lsn);
     *ok = true;
     return KV_OK;
 }
@@ -300,7 +291,7 @@ static enum kv_status look_alone(struct kv_engine *engine)
 
     if (st != KV_OK)
         return st;
-    raise_word(&engine->page->generation, disk.generation);
+    kv_page_raise(&engine->page->generation, disk.generation);
     kv_manifest_release(&disk);
     st = kv_engine_refresh(engine);
     if (st != KV_OK)
@@ -309,7 +300,7 @@ static enum kv_status look_alone(struct kv_engine *engine)
     st = kv_log_extend(version->log, &lsn);
     kv_version_unref(version);
     if (st == KV_OK)
-        raise_word(&engine->page->committed_lsn, lsn);
+        kv_page_raise(&engine->page->committed_lsn, lsn);
     return st;
 }
 
@@ -503,7 +494,8 @@ static enum kv_status load_and_install(struct kv_engine *engine, uint64_t *misse
 /* Is the installed version older than the page says? The install mutex is held. */
 static bool is_behind(struct kv_engine *engine)
 {
-    return !engine->version || engine->manifest.generation < atomic_load(&engine->page->generation);
+    return !engine->version ||
+           engine->manifest.generation < kv_page_load(&engine->page->generation);
 }
 
 enum kv_status kv_engine_refresh(struct kv_engine *engine)
@@ -532,13 +524,13 @@ static enum kv_status catch_up_manifest(struct kv_engine *engine)
 
     if (st != KV_OK)
         return st;
-    if (disk.generation > atomic_load(&engine->page->generation)) {
+    if (disk.generation > kv_page_load(&engine->page->generation)) {
         /* A second sync of the directory may succeed although the first one lost something. */
         disk.generation++;
         st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode,
                                  &disk, &renamed);
         if (st == KV_OK)
-            raise_word(&engine->page->generation, disk.generation);
+            kv_page_raise(&engine->page->generation, disk.generation);
     }
     kv_manifest_release(&disk);
     return st == KV_OK ? kv_engine_refresh(engine) : st;
@@ -579,13 +571,13 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
                                  renamed);
     if (st != KV_OK) {
         if (*renamed) /* a crash may bring either back: both sets of files must stay as they are */
-            atomic_store(&engine->page->refuse_writes, 1);
+            kv_page_set(&engine->page->refuse_writes);
         kv_version_unref(version);
         return st;
     }
     pthread_mutex_lock(&engine->install_mutex);
     exchange(engine, next, version, &old);
-    raise_word(&engine->page->generation, engine->manifest.generation);
+    kv_page_raise(&engine->page->generation, engine->manifest.generation);
     pthread_mutex_unlock(&engine->install_mutex);
     unlink_obsolete(engine, &old);
     kv_manifest_release(&old);
@@ -596,7 +588,7 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
 
 void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn)
 {
-    raise_word(&engine->page->durable_lsn, lsn);
+    kv_page_raise(&engine->page->durable_lsn, lsn);
     atomic_store(&engine->synced_ms, kv_io_monotonic_ms(engine->place.io));
 }
 
@@ -610,11 +602,11 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
         pthread_mutex_unlock(&engine->sync_mutex);
         return st;
     }
-    if (atomic_load(&engine->page->refuse_writes))
+    if (kv_page_is_set(&engine->page->refuse_writes))
         /* Another's sync failed while this one waited: its error may have been the one for our bytes. */
         st = kv_fail(KV_BUSY, "%s: a write could not be made durable earlier; try again",
                      engine->path);
-    else if (atomic_exchange(&engine->page->syncing, 1) != 0)
+    else if (kv_page_test_and_set(&engine->page->syncing))
         /* Whoever set it died in the sync, and its outcome with it. */
         st = kv_fail(KV_BUSY, "%s: a process died while it was syncing the log; try again",
                      engine->path);
@@ -625,9 +617,9 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
         atomic_fetch_add_explicit(&engine->counters.syncs, 1, memory_order_relaxed);
     } else {
         /* The kernel may have dropped what it could not write: never ask again. */
-        atomic_store(&engine->page->refuse_writes, 1);
+        kv_page_set(&engine->page->refuse_writes);
     }
-    atomic_store(&engine->page->syncing, 0);
+    kv_page_clear(&engine->page->syncing);
     kv_lock_drop(engine->lock, KV_LOCK_SYNC);
     pthread_mutex_unlock(&engine->sync_mutex);
     return st;

@@ -148,9 +148,9 @@ static void announce(struct kv_engine *engine, const struct kv_log *to)
     uint64_t lsn = kv_log_lsn(to, to->tail.end_bytes);
 
     kv_engine_note_durable(engine, lsn);
-    atomic_store_explicit(&page->committed_lsn, lsn, memory_order_release);
-    atomic_store(&page->syncing, 0);
-    atomic_store(&page->refuse_writes, 0);
+    kv_page_store(&page->committed_lsn, lsn);
+    kv_page_clear(&page->syncing);
+    kv_page_clear(&page->refuse_writes);
 }
 
 enum kv_status kv_failover(struct kv_engine *engine, struct kv_log *from,

@@ -14,11 +14,11 @@
 #ifndef KV_LOCK_H
 #define KV_LOCK_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "io.h"
+#include "page.h"
 
 enum kv_lock_byte {
     KV_LOCK_OPEN,        /* attaching and detaching */
@@ -28,19 +28,6 @@ enum kv_lock_byte {
     KV_LOCK_COMPACTOR,   /* a merge */
     KV_LOCK_MANIFEST,    /* read, modify, replace MANIFEST */
     KV_LOCK_SYNC,        /* around each fdatasync of the active log */
-};
-
-enum { KV_PAGE_BYTES = 4096 };
-
-/* The mapped page. Words mean nothing until whoever attaches alone has reset them. */
-struct kv_page {
-    _Atomic uint64_t incarnation; /* 0: being reset; random otherwise */
-    _Atomic uint64_t committed_lsn;
-    _Atomic uint64_t durable_lsn;
-    _Atomic uint64_t generation;    /* of the newest manifest that is durable; only raised */
-    _Atomic uint32_t writer_busy;   /* set while WRITER is held */
-    _Atomic uint32_t syncing;       /* set while SYNC is held around a sync */
-    _Atomic uint32_t refuse_writes; /* a sync failed: nothing may be committed */
 };
 
 struct kv_lock;

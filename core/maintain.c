@@ -60,8 +60,8 @@ struct undurable {
 static void sync_if_due(struct kv_maintainer *maintainer, struct undurable *undurable)
 {
     struct kv_engine *engine = maintainer->engine;
-    uint64_t durable_lsn = atomic_load(&engine->page->durable_lsn);
-    uint64_t committed_lsn = atomic_load(&engine->page->committed_lsn);
+    uint64_t durable_lsn = kv_page_load(&engine->page->durable_lsn);
+    uint64_t committed_lsn = kv_page_load(&engine->page->committed_lsn);
     struct kv_version *version;
     enum kv_status st = KV_OK;
 
@@ -69,7 +69,7 @@ static void sync_if_due(struct kv_maintainer *maintainer, struct undurable *undu
         undurable->looks = 0;
     undurable->durable_lsn = durable_lsn;
     if (durable_lsn >= committed_lsn || ++undurable->looks < SYNC_AFTER_LOOKS ||
-        atomic_load(&engine->page->refuse_writes))
+        kv_page_is_set(&engine->page->refuse_writes))
         return;
     /* The LSN was loaded before: it lies in the log that is active now, or in one that is sealed. */
     if (kv_engine_refresh(engine) != KV_OK)

@@ -12,7 +12,7 @@ enum { RESOLVE_WAIT_MS = 1000, COMPACTOR_WAIT_MS = 60000, COMPACTOR_STEP_MS = 50
 static uint64_t files_bytes(struct kv_engine *engine)
 {
     struct kv_version *version = kv_engine_version(engine);
-    uint64_t lsn = atomic_load(&engine->page->committed_lsn), bytes;
+    uint64_t lsn = kv_page_load(&engine->page->committed_lsn), bytes;
 
     bytes = lsn > version->start_lsn ? lsn : version->start_lsn;
     bytes = kv_log_offset(version->log, bytes);
@@ -114,7 +114,7 @@ enum kv_status kv_sync(struct kv_store *store, uint64_t *seq)
         st = kv_snapshot_acquire(snapshot);
     /* What an older log held was made durable when it was sealed. */
     if (st == KV_OK && !engine->place.readonly &&
-        snapshot->lsn > atomic_load(&engine->page->durable_lsn)) {
+        snapshot->lsn > kv_page_load(&engine->page->durable_lsn)) {
         struct kv_log *log = snapshot->pin.version->log;
 
         st = kv_engine_sync_log(engine, log, (uint32_t)kv_log_offset(log, snapshot->lsn));
@@ -136,7 +136,7 @@ static bool is_newest(struct kv_engine *engine, const struct kv_version *version
 {
     if (engine->place.readonly && kv_engine_follow(engine) != KV_OK)
         return false;
-    return version->generation >= atomic_load(&engine->page->generation);
+    return version->generation >= kv_page_load(&engine->page->generation);
 }
 
 /* Do the names of a segment's files lead to anything? */

@@ -37,14 +37,14 @@ static void begin_reset(struct kv_engine *engine)
     struct kv_page *page = engine->page;
     uint64_t generation = engine->manifest.generation;
 
-    atomic_store(&page->incarnation, 0);
-    atomic_store(&page->committed_lsn, 0);
-    atomic_store(&page->durable_lsn, 0);
-    if (atomic_load(&page->generation) != generation)
-        atomic_store(&page->generation, generation - 1);
-    atomic_store(&page->writer_busy, 0);
-    atomic_store(&page->syncing, 0);
-    atomic_store(&page->refuse_writes, 0);
+    kv_page_store(&page->incarnation, 0);
+    kv_page_store(&page->committed_lsn, 0);
+    kv_page_store(&page->durable_lsn, 0);
+    if (kv_page_load(&page->generation) != generation)
+        kv_page_store(&page->generation, generation - 1);
+    kv_page_clear(&page->writer_busy);
+    kv_page_clear(&page->syncing);
+    kv_page_clear(&page->refuse_writes);
 }
 
 /*
@@ -55,7 +55,7 @@ static enum kv_status confirm_manifest(struct kv_engine *engine)
 {
     enum kv_status st = KV_OK;
 
-    if (atomic_load(&engine->page->generation) != engine->manifest.generation) {
+    if (kv_page_load(&engine->page->generation) != engine->manifest.generation) {
         st = kv_engine_take_manifest(engine);
         if (st == KV_OK)
             kv_engine_drop_manifest(engine);
@@ -71,8 +71,8 @@ static void finish_reset(struct kv_engine *engine)
     uint64_t lsn = kv_log_lsn(log, log->tail.end_bytes);
 
     kv_engine_note_durable(engine, lsn);
-    atomic_store(&page->committed_lsn, lsn);
-    atomic_store(&page->incarnation, engine->nonce_seed | 1);
+    kv_page_store(&page->committed_lsn, lsn);
+    kv_page_store(&page->incarnation, engine->nonce_seed | 1);
 }
 
 /* Is this the log of the manifest, header and chain? */
@@ -204,8 +204,8 @@ enum kv_status kv_recover_close(struct kv_engine *engine)
     enum kv_status st;
 
     /* In doubt the next opening has work to do, and END would tell it that there is none. */
-    if (engine->place.readonly || atomic_load(&page->refuse_writes) ||
-        atomic_load(&page->writer_busy) || atomic_load(&page->syncing))
+    if (engine->place.readonly || kv_page_is_set(&page->refuse_writes) ||
+        kv_page_is_set(&page->writer_busy) || kv_page_is_set(&page->syncing))
         return KV_OK;
     st = kv_writer_take(engine, 0);
     if (st != KV_OK)

@@ -169,7 +169,7 @@ static enum kv_status discard(struct kv_engine *engine, const struct kv_log *log
 {
     char name[KV_NAME_BYTES], message[512];
 
-    if (atomic_load(&engine->page->refuse_writes))
+    if (kv_page_is_set(&engine->page->refuse_writes))
         return st;
     snprintf(message, sizeof(message), "%s", kv_message());
     kv_name_index(name, log->header.number);

@@ -176,7 +176,7 @@ static void add_counters(struct kv_engine *engine, const struct view *view, stru
 static uint64_t durable_seq(struct kv_store *store, const struct kv_snapshot *snapshot,
                             uint64_t last_seq)
 {
-    uint64_t durable_lsn = atomic_load(&store->engine.page->durable_lsn);
+    uint64_t durable_lsn = kv_page_load(&store->engine.page->durable_lsn);
 
     if (durable_lsn >= snapshot->lsn)
         return last_seq;

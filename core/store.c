@@ -16,8 +16,8 @@
 
 enum { ATTACH_WAIT_MS = 1000 };
 
-static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct kv_store *registry;
+static KV_PROCESS_LOCAL pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+static KV_PROCESS_LOCAL struct kv_store *registry;
 static pthread_once_t forks_watched = PTHREAD_ONCE_INIT;
 
 /* ---- fork */

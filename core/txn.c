@@ -366,7 +366,7 @@ static bool must_sync(const struct kv_txn *txn)
     case KV_SYNC_OFF: break;
     }
     return kv_log_lsn(txn->set->log, txn->set->end_bytes) >=
-           atomic_load(&engine->page->durable_lsn) + SYNC_AFTER_BYTES;
+           kv_page_load(&engine->page->durable_lsn) + SYNC_AFTER_BYTES;
 }
 
 /*
@@ -397,7 +397,7 @@ static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
 static enum kv_status write_commit(struct kv_txn *txn)
 {
     struct kv_engine *engine = &txn->store->engine;
-    uint64_t durable_lsn = atomic_load(&engine->page->durable_lsn);
+    uint64_t durable_lsn = kv_page_load(&engine->page->durable_lsn);
     uint64_t begin_lsn = kv_log_lsn(txn->set->log, txn->set->begin_bytes);
     enum kv_status st;
 
@@ -414,7 +414,7 @@ static enum kv_status write_commit(struct kv_txn *txn)
         if (st != KV_OK && st != KV_BUSY)
             st = abandon(txn, st);
     }
-    if (st == KV_OK && atomic_load(&engine->page->refuse_writes))
+    if (st == KV_OK && kv_page_is_set(&engine->page->refuse_writes))
         st = kv_fail(KV_BUSY, "%s: another process could not sync the log", engine->path);
     return st;
 }
@@ -450,8 +450,7 @@ void kv_txn_publish(struct kv_txn *txn)
 
     if (kv_write_set_count(txn->set) > 0 && kv_engine_check_alive(engine) == KV_OK) {
         kv_write_set_publish(txn->set, &txn->commit);
-        atomic_store_explicit(&engine->page->committed_lsn, kv_log_lsn(log, log->tail.end_bytes),
-                              memory_order_release);
+        kv_page_store(&engine->page->committed_lsn, kv_log_lsn(log, log->tail.end_bytes));
         if (txn->durable)
             kv_engine_note_durable(engine, kv_log_lsn(log, log->tail.end_bytes));
         atomic_fetch_add_explicit(&engine->counters.commits, 1, memory_order_relaxed);

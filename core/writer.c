@@ -15,10 +15,10 @@ static bool sync_died(struct kv_engine *engine)
 {
     bool died = false;
 
-    if (atomic_load(&engine->page->syncing) == 0 || pthread_mutex_trylock(&engine->sync_mutex) != 0)
+    if (!kv_page_is_set(&engine->page->syncing) || pthread_mutex_trylock(&engine->sync_mutex) != 0)
         return false;
     if (kv_lock_try(engine->lock, KV_LOCK_SYNC, KV_LOCK_EXCLUSIVE) == KV_OK) {
-        died = atomic_load(&engine->page->syncing) != 0;
+        died = kv_page_is_set(&engine->page->syncing);
         kv_lock_drop(engine->lock, KV_LOCK_SYNC);
     }
     pthread_mutex_unlock(&engine->sync_mutex);
@@ -55,7 +55,7 @@ enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
     enum kv_status st;
 
     if (!adopt)
-        atomic_store(&engine->page->refuse_writes, 1);
+        kv_page_set(&engine->page->refuse_writes);
     /* From the manifest on disk: its maker may have died before announcing it. */
     st = kv_engine_take_manifest(engine);
     if (st != KV_OK)
@@ -64,8 +64,8 @@ enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
     salt = engine->manifest.active.salt;
     start_lsn = engine->manifest.active.start_lsn;
     kv_engine_drop_manifest(engine); /* merges go on, and replace the manifest */
-    committed_lsn = later(atomic_load(&engine->page->committed_lsn), start_lsn);
-    durable_lsn = later(atomic_load(&engine->page->durable_lsn), start_lsn);
+    committed_lsn = later(kv_page_load(&engine->page->committed_lsn), start_lsn);
+    durable_lsn = later(kv_page_load(&engine->page->durable_lsn), start_lsn);
     st = kv_log_open(&engine->place, number, salt, &log);
     if (st != KV_OK)
         return st;
@@ -87,7 +87,7 @@ enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
 static enum kv_status catch_up(struct kv_engine *engine)
 {
     struct kv_version *version;
-    uint64_t lsn = atomic_load(&engine->page->committed_lsn);
+    uint64_t lsn = kv_page_load(&engine->page->committed_lsn);
     enum kv_status st = kv_engine_refresh(engine);
 
     if (st != KV_OK)
@@ -105,7 +105,7 @@ enum kv_status kv_writer_take(struct kv_engine *engine, unsigned timeout_ms)
 
     if (st != KV_OK)
         return st;
-    failed = atomic_load(&engine->page->refuse_writes) != 0 || sync_died(engine);
+    failed = kv_page_is_set(&engine->page->refuse_writes) || sync_died(engine);
     if (died || failed)
         st = kv_writer_resolve(engine, !failed);
     else
