@@ -121,36 +121,20 @@ void world_reopen(struct world *world, int connection)
             open_connection(world, i);
 }
 
-/* The worlds of processes that are dead, kept where leak checkers find what they own. */
-static struct abandoned {
-    struct world world;
-    struct abandoned *next;
-} * abandoned;
-
-static const struct world *leave_behind(const struct world *world)
-{
-    struct abandoned *copy = (struct abandoned *)malloc(sizeof(*copy));
-
-    if (!copy)
-        abort();
-    *copy = (struct abandoned){.world = *world, .next = abandoned};
-    abandoned = copy;
-    return &copy->world;
-}
-
 void world_move(struct world *world)
 {
-    const struct world *old = leave_behind(world);
+    char old[PATH_BYTES];
     char *generation = strrchr(world->directory, '+');
 
+    snprintf(old, sizeof(old), "%s", world->directory);
     memset(world->connections, 0, sizeof(world->connections));
     if (!generation)
         generation = world->directory + strlen(world->directory);
     snprintf(generation, sizeof(world->directory) - (size_t)(generation - world->directory), "+%u",
              ++world->generation);
-    if (!files_copy(old->directory, world->directory))
-        fail(old->directory, "cannot be copied");
-    files_remove(old->directory);
+    if (!files_copy(old, world->directory))
+        fail(old, "cannot be copied");
+    files_remove(old);
     for (int i = 0; i < CONNECTION_COUNT; i++)
         open_connection(world, i);
 }
