@@ -33,6 +33,7 @@ void kv_manifest_release(struct kv_manifest *manifest)
     for (size_t i = 0; i < manifest->group_count; i++)
         release_segments(manifest->groups[i].segments, manifest->groups[i].segment_count);
     free(manifest->groups);
+    kv_segment_info_release(&manifest->unindexed);
     kv_buffer_release(&manifest->schema);
     *manifest = (struct kv_manifest){0};
 }
@@ -99,11 +100,13 @@ enum kv_status kv_manifest_copy(struct kv_manifest *to, const struct kv_manifest
 {
     *to = *from;
     to->schema = (struct kv_buffer){0};
+    to->unindexed = (struct kv_segment_info){0};
     to->runs = NULL;
     to->run_count = 0;
     to->groups = NULL;
     to->group_count = 0;
     if (kv_buffer_set(&to->schema, kv_buffer_slice(&from->schema)) == KV_OK &&
+        kv_segment_info_copy(&to->unindexed, &from->unindexed) == KV_OK &&
         copy_runs(to, from) == KV_OK && copy_groups(to, from) == KV_OK)
         return KV_OK;
     kv_manifest_release(to);
@@ -208,7 +211,7 @@ enum kv_status kv_manifest_join_runs(struct kv_manifest *manifest, size_t first,
 
 size_t kv_manifest_segment_count(const struct kv_manifest *manifest)
 {
-    size_t count = 0;
+    size_t count = kv_manifest_has_unindexed(manifest);
 
     for (size_t i = 0; i < manifest->run_count; i++)
         count += manifest->runs[i].segment_count;
@@ -228,4 +231,10 @@ size_t kv_manifest_find_run(const struct kv_manifest *manifest, uint64_t segment
         }
     }
     return SIZE_MAX;
+}
+
+bool kv_manifest_has_sealed(const struct kv_manifest *manifest, uint64_t segment_number)
+{
+    return (kv_manifest_has_unindexed(manifest) && manifest->unindexed.number == segment_number) ||
+           kv_manifest_find_run(manifest, segment_number) != SIZE_MAX;
 }

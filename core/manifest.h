@@ -24,11 +24,15 @@
  *   1 <= entry_count <= record_count, which fit the file; tombstone_count <=
  *   entry_count; entry_bytes and dead_bytes within the file; keys of
  *   1 … KV_KEY_MAX_BYTES, min_key <= max_key; min_seq <= max_seq; first_lsn <= last_lsn;
- * - in runs, which are older than the active log, max_seq <= last_seq and last_lsn <= base_lsn.
+ * - the unindexed log, if there is one: of what is known of a segment only when it is
+ *   indexed everything is 0 and empty; its LSNs are as many as its bytes behind the header;
+ * - in runs and the unindexed log, which are older than the active log, max_seq <= last_seq
+ *   and last_lsn <= base_lsn.
  */
 #ifndef KV_MANIFEST_H
 #define KV_MANIFEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "buffer.h"
@@ -78,6 +82,12 @@ struct kv_manifest {
         uint64_t previous_digest;
         uint64_t start_lsn; /* base_lsn; after failover, the end of what was copied */
     } active;
+    /*
+     * The log sealed last, while it has no index: newer than every run.
+     * entry_count, tombstone_count, entry_bytes, dead_bytes and keys are not
+     * known yet: 0 and empty. Number 0: there is none.
+     */
+    struct kv_segment_info unindexed;
     uint64_t last_merge_id;
     uint64_t compaction_count;    /* merges since the store was created */
     uint64_t log_bytes_written;   /* by sealed logs; for write amplification */
@@ -139,10 +149,18 @@ enum kv_status kv_manifest_replace_runs(struct kv_manifest *manifest, size_t fir
 enum kv_status kv_manifest_join_runs(struct kv_manifest *manifest, size_t first, size_t count,
                                      unsigned tier) KV_WARN_UNUSED;
 
-/* Segments of all runs and pending groups, without the active log. */
+static inline bool kv_manifest_has_unindexed(const struct kv_manifest *manifest)
+{
+    return manifest->unindexed.number != 0;
+}
+
+/* Segments of all runs and pending groups, and the unindexed log; without the active one. */
 size_t kv_manifest_segment_count(const struct kv_manifest *manifest);
 
 /* The index of the run that holds a segment; SIZE_MAX if none does. */
 size_t kv_manifest_find_run(const struct kv_manifest *manifest, uint64_t segment_number);
+
+/* Is there a sealed segment with this number, in a run or unindexed? */
+bool kv_manifest_has_sealed(const struct kv_manifest *manifest, uint64_t segment_number);
 
 #endif

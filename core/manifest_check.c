@@ -50,8 +50,6 @@ static enum kv_status check_totals(const struct kv_segment_info *info)
 {
     uint64_t record_bytes = info->end_bytes - KV_HEADER_BYTES;
 
-    if (info->record_count > record_bytes / RECORD_MIN_BYTES)
-        return fail_segment(info, "more records than its length has room for");
     if (info->entry_count < 1 || info->entry_count > info->record_count)
         return fail_segment(info, "number of entries is not between 1 and that of records");
     if (info->tombstone_count > info->entry_count)
@@ -63,25 +61,67 @@ static enum kv_status check_totals(const struct kv_segment_info *info)
     return KV_OK;
 }
 
-static enum kv_status check_segment(const struct kv_segment_info *info, uint64_t next_number)
+static enum kv_status check_keys(const struct kv_segment_info *info)
+{
+    if (!key_size_is_valid(&info->min_key) || !key_size_is_valid(&info->max_key))
+        return fail_segment(info, "size of its first or last key is outside the limits of keys");
+    if (kv_slice_compare(kv_buffer_slice(&info->min_key), kv_buffer_slice(&info->max_key)) > 0)
+        return fail_segment(info, "first key is past the last");
+    return KV_OK;
+}
+
+/* What is known of every segment. */
+static enum kv_status check_file(const struct kv_segment_info *info, uint64_t next_number)
 {
     if (info->number == 0 || info->number >= next_number)
         return kv_fail(KV_CORRUPT, "segment %" PRIu64 ": number is not between 1 and %" PRIu64,
                        info->number, next_number - 1);
     if (info->end_bytes < KV_HEADER_BYTES || info->end_bytes > KV_SEGMENT_MAX_BYTES)
         return fail_segment(info, "length is outside the limits of a segment");
-    if (check_totals(info) != KV_OK)
-        return KV_CORRUPT;
+    if (info->record_count > (info->end_bytes - KV_HEADER_BYTES) / RECORD_MIN_BYTES)
+        return fail_segment(info, "more records than its length has room for");
     if ((info->max_seq | info->last_lsn) >= COUNTER_LIMIT)
         return fail_segment(info, "seq or LSN is over the limit");
     if (info->min_seq > info->max_seq)
         return fail_segment(info, "first seq is past the last");
     if (info->first_lsn > info->last_lsn)
         return fail_segment(info, "first LSN is past the last");
-    if (!key_size_is_valid(&info->min_key) || !key_size_is_valid(&info->max_key))
-        return fail_segment(info, "size of its first or last key is outside the limits of keys");
-    if (kv_slice_compare(kv_buffer_slice(&info->min_key), kv_buffer_slice(&info->max_key)) > 0)
-        return fail_segment(info, "first key is past the last");
+    return KV_OK;
+}
+
+static enum kv_status check_segment(const struct kv_segment_info *info, uint64_t next_number)
+{
+    if (check_file(info, next_number) != KV_OK || check_totals(info) != KV_OK)
+        return KV_CORRUPT;
+    return check_keys(info);
+}
+
+/* Sealed segments are older than the active log. */
+static enum kv_status check_age(const struct kv_manifest *manifest,
+                                const struct kv_segment_info *info)
+{
+    if (info->max_seq > manifest->last_seq)
+        return fail_segment(info, "last seq is past that of the store");
+    if (info->last_lsn > manifest->active.base_lsn)
+        return fail_segment(info, "last LSN is past the start of the active log");
+    return KV_OK;
+}
+
+static enum kv_status check_unindexed(const struct kv_manifest *manifest)
+{
+    const struct kv_segment_info *info = &manifest->unindexed;
+
+    if (!kv_manifest_has_unindexed(manifest))
+        return KV_OK;
+    if (check_file(info, manifest->next_number) != KV_OK || check_age(manifest, info) != KV_OK)
+        return KV_CORRUPT;
+    if ((info->entry_count | info->tombstone_count | info->entry_bytes | info->dead_bytes |
+         info->min_key.size | info->max_key.size) != 0)
+        return fail_segment(info, "totals or keys of a log without index");
+    if (info->record_count == 0)
+        return fail_segment(info, "no records");
+    if (info->last_lsn - info->first_lsn != info->end_bytes - KV_HEADER_BYTES)
+        return fail_segment(info, "its LSNs are not as many as its bytes");
     return KV_OK;
 }
 
@@ -95,10 +135,8 @@ static enum kv_status check_run_segments(const struct kv_manifest *manifest,
 
         if (check_segment(info, manifest->next_number) != KV_OK)
             return KV_CORRUPT;
-        if (info->max_seq > manifest->last_seq)
-            return fail_segment(info, "last seq is past that of the store");
-        if (info->last_lsn > manifest->active.base_lsn)
-            return fail_segment(info, "last LSN is past the start of the active log");
+        if (check_age(manifest, info) != KV_OK)
+            return KV_CORRUPT;
         if (i > 0 && kv_slice_compare(kv_buffer_slice(&info[-1].max_key),
                                       kv_buffer_slice(&info->min_key)) >= 0)
             return fail_segment(info, "keys do not lie past those of the segment before it");
@@ -176,6 +214,8 @@ static size_t collect_numbers(const struct kv_manifest *manifest, uint64_t *numb
     size_t count = 0;
 
     numbers[count++] = manifest->active.number;
+    if (kv_manifest_has_unindexed(manifest))
+        numbers[count++] = manifest->unindexed.number;
     for (size_t i = 0; i < manifest->run_count; i++) {
         for (size_t k = 0; k < manifest->runs[i].segment_count; k++)
             numbers[count++] = manifest->runs[i].segments[k].number;
@@ -218,8 +258,8 @@ enum kv_status kv_manifest_check(const struct kv_manifest *manifest)
     if (segment_count > KV_SEGMENT_COUNT_MAX)
         return kv_fail(KV_CORRUPT, "%zu segments are over the limit of %d", segment_count,
                        KV_SEGMENT_COUNT_MAX);
-    if (check_counters(manifest) != KV_OK || check_runs(manifest) != KV_OK ||
-        check_groups(manifest) != KV_OK)
+    if (check_counters(manifest) != KV_OK || check_unindexed(manifest) != KV_OK ||
+        check_runs(manifest) != KV_OK || check_groups(manifest) != KV_OK)
         return KV_CORRUPT;
     return check_unique(manifest, segment_count);
 }

@@ -12,16 +12,17 @@
  *   36            body
  *   end-8   8     checksum: XXH3-64 over everything before it
  *
- *   body          uuid 16, lineage u64, flags u8 (1: is a backup), hash_seed u64,
- *                 generation v, next_number v, last_seq v, schema bytes
+ *   body          uuid 16, lineage u64, flags u8 (1: is a backup, 2: a sealed log has
+ *                 no index), hash_seed u64, generation v, next_number v, last_seq v, schema bytes
  *    active log   number v, salt u64, base_lsn v, previous_digest u64, start_lsn v
+ *    unindexed    that log, as in segments, if there is one
  *    totals       last_merge_id v, compaction_count v, log_bytes_written v,
  *                 merge_bytes_written v
  *    runs         count v; each, newest first: tier u8, flags u8 (1: has low),
  *                 merge_id v, low bytes if it has it, segments
  *    groups       count v; each: id v, digest u64, commit_lsn v, segments
  *
- *   segments      count v; each: number v, salt u64, end_bytes v, digest u64,
+ *   segments      count v; each segment: number v, salt u64, end_bytes v, digest u64,
  *                 record_count v, entry_count v, tombstone_count v, entry_bytes v,
  *                 dead_bytes v, min_seq v, max_seq v, min_time_ms v, max_time_ms v,
  *                 first_lsn v, last_lsn v, min_key bytes, max_key bytes
@@ -48,7 +49,7 @@ enum {
     GROUP_MIN_BYTES = 8 + 3 + SEGMENT_MIN_BYTES,
 };
 
-enum { MANIFEST_IS_BACKUP = 1 };
+enum { MANIFEST_IS_BACKUP = 1, MANIFEST_HAS_UNINDEXED = 2 };
 enum { RUN_HAS_LOW = 1 };
 
 /* ---- Encoding */
@@ -160,7 +161,8 @@ static void put_body(struct writer *writer, const struct kv_manifest *manifest)
 {
     put_bytes(writer, manifest->uuid, sizeof(manifest->uuid));
     put_u64(writer, manifest->lineage);
-    put_u8(writer, manifest->is_backup ? MANIFEST_IS_BACKUP : 0);
+    put_u8(writer, (uint8_t)((manifest->is_backup ? MANIFEST_IS_BACKUP : 0) |
+                             (kv_manifest_has_unindexed(manifest) ? MANIFEST_HAS_UNINDEXED : 0)));
     put_u64(writer, manifest->hash_seed);
     put_varint(writer, manifest->generation);
     put_varint(writer, manifest->next_number);
@@ -173,6 +175,8 @@ static void put_body(struct writer *writer, const struct kv_manifest *manifest)
     put_u64(writer, manifest->active.previous_digest);
     put_varint(writer, manifest->active.start_lsn);
 
+    if (kv_manifest_has_unindexed(manifest))
+        put_segment(writer, &manifest->unindexed);
     put_varint(writer, manifest->last_merge_id);
     put_varint(writer, manifest->compaction_count);
     put_varint(writer, manifest->log_bytes_written);
@@ -344,11 +348,13 @@ static enum kv_status read_groups(struct kv_reader *reader, struct kv_manifest *
 static enum kv_status read_body(struct kv_reader *reader, struct kv_manifest *out)
 {
     struct kv_slice uuid = kv_read_bytes(reader, sizeof(out->uuid));
+    uint8_t flags;
 
     if (uuid.size == sizeof(out->uuid))
         memcpy(out->uuid, uuid.data, uuid.size);
     out->lineage = kv_read_u64(reader);
-    out->is_backup = read_flags(reader, MANIFEST_IS_BACKUP) & MANIFEST_IS_BACKUP;
+    flags = read_flags(reader, MANIFEST_IS_BACKUP | MANIFEST_HAS_UNINDEXED);
+    out->is_backup = flags & MANIFEST_IS_BACKUP;
     out->hash_seed = kv_read_u64(reader);
     out->generation = kv_read_varint(reader);
     out->next_number = kv_read_varint(reader);
@@ -362,6 +368,11 @@ static enum kv_status read_body(struct kv_reader *reader, struct kv_manifest *ou
     out->active.previous_digest = kv_read_u64(reader);
     out->active.start_lsn = kv_read_varint(reader);
 
+    if (flags & MANIFEST_HAS_UNINDEXED) {
+        if (read_segment(reader, &out->unindexed) != KV_OK)
+            return KV_NOMEM;
+        reader->failed |= !kv_manifest_has_unindexed(out); /* number 0 says that there is none */
+    }
     out->last_merge_id = kv_read_varint(reader);
     out->compaction_count = kv_read_varint(reader);
     out->log_bytes_written = kv_read_varint(reader);

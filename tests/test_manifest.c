@@ -80,7 +80,25 @@ static void add_group(struct kv_manifest *manifest)
     }
 }
 
-/* Runs, newest first: log 8; log 7; an open merge's input 5 with `low`, and output 6 and 4; oldest 3. */
+/* What is known of a log before it is indexed. */
+static struct kv_segment_info unindexed(uint64_t number)
+{
+    return (struct kv_segment_info){
+        .number = number,
+        .salt = 55,
+        .end_bytes = KV_HEADER_BYTES + 900,
+        .digest = 66,
+        .record_count = 12,
+        .min_seq = 48,
+        .max_seq = 50,
+        .min_time_ms = 1700000000001,
+        .max_time_ms = 1700000000002,
+        .first_lsn = 999000,
+        .last_lsn = 999900,
+    };
+}
+
+/* Log 10 without index. Runs, newest first: log 8; log 7; an open merge's input 5 with `low`, and output 6 and 4; oldest 3. */
 static struct kv_manifest full_manifest(void)
 {
     struct kv_manifest manifest = empty_manifest();
@@ -100,6 +118,7 @@ static struct kv_manifest full_manifest(void)
         ck_kv(kv_manifest_add_run(&manifest, 0, &one[0]));
     }
     add_group(&manifest);
+    manifest.unindexed = unindexed(10);
     manifest.compatible_features = 0x8000000000000001;
     manifest.is_backup = true;
     return manifest;
@@ -177,6 +196,17 @@ static void assert_full_head(const struct kv_manifest *is)
     ck_assert_uint_eq(is->active.base_lsn, 1000000);
     ck_assert_uint_eq(is->active.previous_digest, 88);
     ck_assert_uint_eq(is->active.start_lsn, 1000400);
+    ck_assert_uint_eq(is->unindexed.number, 10);
+    ck_assert_uint_eq(is->unindexed.salt, 55);
+    ck_assert_uint_eq(is->unindexed.end_bytes, KV_HEADER_BYTES + 900);
+    ck_assert_uint_eq(is->unindexed.digest, 66);
+    ck_assert_uint_eq(is->unindexed.record_count, 12);
+    ck_assert_uint_eq(is->unindexed.min_seq, 48);
+    ck_assert_uint_eq(is->unindexed.max_seq, 50);
+    ck_assert_uint_eq(is->unindexed.min_time_ms, 1700000000001);
+    ck_assert_uint_eq(is->unindexed.max_time_ms, 1700000000002);
+    ck_assert_uint_eq(is->unindexed.first_lsn, 999000);
+    ck_assert_uint_eq(is->unindexed.last_lsn, 999900);
     ck_assert_uint_eq(is->last_merge_id, 5);
     ck_assert_uint_eq(is->compaction_count, 6);
     ck_assert_uint_eq(is->log_bytes_written, 123456);
@@ -221,6 +251,7 @@ START_TEST(test_manifest_round_trip_without_runs)
 
     ck_kv(kv_manifest_decode(kv_buffer_slice(&bytes), &is));
     ck_assert(is.run_count == 0 && is.group_count == 0 && !is.is_backup);
+    ck_assert(!kv_manifest_has_unindexed(&is));
     assert_same(&is, &manifest);
     kv_manifest_release(&is);
     kv_manifest_release(&manifest);
@@ -442,7 +473,7 @@ static const char *break_rule(struct kv_manifest *manifest, size_t rule)
     const uint64_t limit = (uint64_t)1 << 62;
     struct kv_run *runs = manifest->runs;
     struct kv_pending_group *groups = manifest->groups;
-    struct kv_segment_info *info = &runs[3].segments[1];
+    struct kv_segment_info *info = &runs[3].segments[1], *log = &manifest->unindexed;
     struct {
         uint64_t *field;
         uint64_t value;
@@ -484,6 +515,21 @@ static const char *break_rule(struct kv_manifest *manifest, size_t rule)
         {&info->min_key.size, 1, "segment 4: keys do not"}, /* "c", the one before ends at "cc" */
         {&info->max_key.size, 0, "segment 4: size of its"},
         {&groups[0].segments[0].entry_count, 0, "segment 20: number of entries"},
+        {&log->number, 9, "segment 9 is listed twice"},
+        {&log->number, 3, "segment 3 is listed twice"},
+        {&log->number, 100, "segment 100: number"},
+        {&log->end_bytes, KV_HEADER_BYTES - 1, "segment 10: length"},
+        {&log->end_bytes, KV_HEADER_BYTES + 901, "segment 10: its LSNs"},
+        {&log->record_count, 0, "segment 10: no records"},
+        {&log->record_count, 113, "segment 10: more records"},
+        {&log->entry_count, 1, "segment 10: totals"},
+        {&log->tombstone_count, 1, "segment 10: totals"},
+        {&log->entry_bytes, 1, "segment 10: totals"},
+        {&log->dead_bytes, 1, "segment 10: totals"},
+        {&log->min_seq, 51, "segment 10: first seq"},
+        {&log->max_seq, 51, "segment 10: last seq is past"},
+        {&log->first_lsn, 999901, "segment 10: first LSN"},
+        {&log->last_lsn, 1000001, "segment 10: last LSN is past"},
     };
 
     if (rule >= sizeof(rules) / sizeof(rules[0]))
@@ -732,7 +778,23 @@ START_TEST(test_manifest_find_run)
     ck_assert_uint_eq(kv_manifest_find_run(&manifest, 3), 4);
     ck_assert(kv_manifest_find_run(&manifest, 20) == SIZE_MAX); /* pending, in no run */
     ck_assert(kv_manifest_find_run(&manifest, 9) == SIZE_MAX);  /* the active log */
-    ck_assert_uint_eq(kv_manifest_segment_count(&manifest), 8);
+    ck_assert(kv_manifest_find_run(&manifest, 10) == SIZE_MAX); /* not a run yet */
+    ck_assert_uint_eq(kv_manifest_segment_count(&manifest), 9);
+    kv_manifest_release(&manifest);
+}
+END_TEST
+
+START_TEST(test_manifest_has_sealed)
+{
+    struct kv_manifest manifest = full_manifest();
+
+    ck_assert(kv_manifest_has_sealed(&manifest, 10));
+    ck_assert(kv_manifest_has_sealed(&manifest, 4));
+    ck_assert(!kv_manifest_has_sealed(&manifest, 9));
+    ck_assert(!kv_manifest_has_sealed(&manifest, 20));
+    manifest.unindexed = (struct kv_segment_info){0};
+    ck_assert(!kv_manifest_has_sealed(&manifest, 10));
+    ck_assert(!kv_manifest_has_sealed(&manifest, 0));
     kv_manifest_release(&manifest);
 }
 END_TEST
@@ -771,6 +833,7 @@ int main(void)
     tcase_add_test(edits, test_manifest_replace_runs_keeps_the_others);
     tcase_add_test(edits, test_manifest_join_runs_puts_the_oldest_first);
     tcase_add_test(edits, test_manifest_find_run);
+    tcase_add_test(edits, test_manifest_has_sealed);
     suite_add_tcase(suite, edits);
     return kv_run_suite(suite);
 }
