@@ -45,6 +45,8 @@
 #include "place.h"
 #include "version.h"
 
+enum { KV_SHORT_WAIT_MS = 30000 }; /* for what is only ever held for moments: MANIFEST and SYNC */
+
 struct kv_engine_counters {
     _Atomic uint64_t commits, seals, syncs, compactions;
     _Atomic uint64_t log_bytes, merge_bytes; /* written since opening */
