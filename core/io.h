@@ -58,6 +58,7 @@ struct kv_io_ops {
     enum kv_status (*dir_writable)(struct kv_dir *dir);
     enum kv_status (*dir_free_bytes)(struct kv_dir *dir, uint64_t *out);
     enum kv_status (*rename)(struct kv_dir *dir, const char *from, const char *to);
+    enum kv_status (*link)(struct kv_dir *from, const char *name, struct kv_dir *to);
     enum kv_status (*unlink)(struct kv_dir *dir, const char *name);
     enum kv_status (*name_identity)(struct kv_dir *dir, const char *name, struct kv_identity *out);
 
@@ -177,6 +178,16 @@ static inline enum kv_status kv_io_dir_free_bytes(struct kv_dir *dir, uint64_t *
 static inline enum kv_status kv_io_rename(struct kv_dir *dir, const char *from, const char *to)
 {
     return dir->io->ops->rename(dir, from, to);
+}
+
+/*
+ * Give a file of `from` the same name in `to` as well; it is one file then, with two names.
+ * KV_EXISTS: the name is taken there; KV_NOTFOUND: no such file; KV_INVALID: that
+ * cannot be (another file system, too many names, not the owner): copy it.
+ */
+static inline enum kv_status kv_io_link(struct kv_dir *from, const char *name, struct kv_dir *to)
+{
+    return from->io->ops->link(from, name, to);
 }
 
 static inline enum kv_status kv_io_unlink(struct kv_dir *dir, const char *name)

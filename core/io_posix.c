@@ -243,6 +243,23 @@ static enum kv_status posix_rename(struct kv_dir *dir, const char *from, const c
     return KV_OK;
 }
 
+/* Does this error say that there can be no link, but a copy? */
+static bool forbids_link(int error)
+{
+    return error == EXDEV || error == EMLINK || error == EPERM || error == EOPNOTSUPP ||
+           error == ENOSYS;
+}
+
+static enum kv_status posix_link(struct kv_dir *from, const char *name, struct kv_dir *to)
+{
+    if (linkat(dir_of(from)->fd, name, dir_of(to)->fd, name, 0) == 0)
+        return KV_OK;
+    if (forbids_link(errno))
+        return kv_fail(KV_INVALID, "%s/%s: cannot be linked from %s", dir_of(to)->path, name,
+                       dir_of(from)->path);
+    return fail_name(to, name, "link", CHANGES);
+}
+
 static enum kv_status posix_unlink(struct kv_dir *dir, const char *name)
 {
     if (unlinkat(dir_of(dir)->fd, name, 0) != 0)
@@ -644,6 +661,7 @@ struct kv_io *kv_io_posix(void)
         .dir_writable = posix_dir_writable,
         .dir_free_bytes = posix_dir_free_bytes,
         .rename = posix_rename,
+        .link = posix_link,
         .unlink = posix_unlink,
         .name_identity = posix_name_identity,
         .file_open = posix_file_open,

@@ -1,7 +1,6 @@
 /* The calls of io.h in memory: each enters under the mutex, where faults are injected, and leaves. */
 #include "memfs.h"
 
-#include <sched.h>
 #include <stdlib.h>
 
 #include "memfs_private.h"
@@ -313,9 +312,9 @@ static enum kv_status rename_in(const struct kv_memfs *fs, const struct memfs_ha
         return kv_fail(KV_NOTFOUND, "%s/%s: cannot rename: No such file", dir->path, from);
     if (node == replaced)
         return KV_OK;
-    if (replaced)
-        replaced->removed = true;
     kv_memfs_change(dir->node, MEMFS_RENAME, to, from, node);
+    if (replaced)
+        replaced->removed = !kv_memfs_has_name(fs, replaced);
     return KV_OK;
 }
 
@@ -325,6 +324,32 @@ static enum kv_status memfs_rename(struct kv_dir *dir, const char *from, const c
     struct entry entry = enter(fs, KV_MEMFS_RENAME, dir_handle(dir));
 
     return leave(fs, entry.st == KV_OK ? rename_in(fs, dir_handle(dir), from, to) : entry.st);
+}
+
+static enum kv_status link_into(const struct kv_memfs *fs, const struct memfs_handle *from,
+                                const char *name, const struct memfs_handle *to)
+{
+    struct memfs_node *node = kv_memfs_names_find(&from->node->cached_names, name);
+
+    if (fs->readonly)
+        return fail_readonly(fs, to->path);
+    if (!node || to->node->removed)
+        return kv_fail(KV_NOTFOUND, "%s/%s: cannot link: No such file", from->path, name);
+    if (node->is_directory)
+        return kv_fail(KV_INVALID, "%s/%s: cannot be linked", from->path, name);
+    if (kv_memfs_names_find(&to->node->cached_names, name))
+        return kv_fail(KV_EXISTS, "%s/%s: cannot link: File exists", to->path, name);
+    kv_memfs_change(to->node, MEMFS_LINK, name, NULL, node);
+    return KV_OK;
+}
+
+static enum kv_status memfs_link(struct kv_dir *from, const char *name, struct kv_dir *to)
+{
+    struct kv_memfs *fs = fs_of(to->io);
+    struct entry entry = enter(fs, KV_MEMFS_LINK, dir_handle(to));
+
+    return leave(fs, entry.st == KV_OK ? link_into(fs, dir_handle(from), name, dir_handle(to))
+                                       : entry.st);
 }
 
 static enum kv_status memfs_unlink(struct kv_dir *dir, const char *name)
@@ -344,8 +369,8 @@ static enum kv_status memfs_unlink(struct kv_dir *dir, const char *name)
     if (node->is_directory)
         return leave(fs,
                      kv_fail(KV_IOERR, "%s/%s: cannot remove: Is a directory", handle->path, name));
-    node->removed = true;
     kv_memfs_change(handle->node, MEMFS_UNLINK, name, NULL, node);
+    node->removed = !kv_memfs_has_name(fs, node);
     return leave(fs, KV_OK);
 }
 
@@ -719,35 +744,7 @@ static void memfs_advise_random(struct kv_io *io, const uint8_t *at, uint64_t si
     (void)size;
 }
 
-/* ---- Clocks and randomness */
-
-static uint64_t memfs_now_ms(struct kv_io *io)
-{
-    struct kv_memfs *fs = fs_of(io);
-    uint64_t now_ms;
-
-    pthread_mutex_lock(&fs->mutex);
-    now_ms = fs->now_ms;
-    pthread_mutex_unlock(&fs->mutex);
-    return now_ms;
-}
-
-static uint64_t memfs_monotonic_ms(struct kv_io *io)
-{
-    struct kv_memfs *fs = fs_of(io);
-    uint64_t now_ms;
-
-    pthread_mutex_lock(&fs->mutex);
-    now_ms = fs->monotonic_ms;
-    pthread_mutex_unlock(&fs->mutex);
-    return now_ms;
-}
-
-static void memfs_sleep_ms(struct kv_io *io, unsigned ms)
-{
-    kv_memfs_advance(fs_of(io), ms);
-    sched_yield();
-}
+/* ---- Randomness */
 
 static enum kv_status memfs_random(struct kv_io *io, void *data, size_t size)
 {
@@ -771,6 +768,7 @@ const struct kv_io_ops kv_memfs_ops = {
     .dir_writable = memfs_dir_writable,
     .dir_free_bytes = memfs_dir_free_bytes,
     .rename = memfs_rename,
+    .link = memfs_link,
     .unlink = memfs_unlink,
     .name_identity = memfs_name_identity,
     .file_open = memfs_file_open,
@@ -790,8 +788,8 @@ const struct kv_io_ops kv_memfs_ops = {
     .map = memfs_map,
     .unmap = memfs_unmap,
     .advise_random = memfs_advise_random,
-    .now_ms = memfs_now_ms,
-    .monotonic_ms = memfs_monotonic_ms,
-    .sleep_ms = memfs_sleep_ms,
+    .now_ms = kv_memfs_now_ms,
+    .monotonic_ms = kv_memfs_monotonic_ms,
+    .sleep_ms = kv_memfs_sleep_ms,
     .random = memfs_random,
 };

@@ -560,9 +560,9 @@ bool kv_memfs_delete(struct kv_memfs *fs, const char *path)
     parent = kv_memfs_find_parent(fs, path, &name);
     node = parent ? kv_memfs_names_find(&parent->cached_names, name) : NULL;
     if (node) {
-        node->removed = true;
         kv_memfs_change(parent, MEMFS_UNLINK, name, NULL, node);
         kv_memfs_names_remove(&parent->durable_names, name);
+        node->removed = !kv_memfs_has_name(fs, node);
     }
     free(name);
     unlock(fs);

@@ -132,6 +132,15 @@ void kv_memfs_names_copy(struct memfs_names *to, const struct memfs_names *from)
         kv_memfs_names_set(to, from->items[i].name, from->items[i].node);
 }
 
+bool kv_memfs_has_name(const struct kv_memfs *fs, const struct memfs_node *node)
+{
+    for (const struct memfs_node *directory = fs->nodes; directory; directory = directory->next)
+        for (size_t i = 0; i < directory->cached_names.count; i++)
+            if (directory->cached_names.items[i].node == node)
+                return true;
+    return false;
+}
+
 /* ---- Changes of a directory */
 
 /*

@@ -155,6 +155,9 @@ struct memfs_node *kv_memfs_find(struct kv_memfs *fs, const char *path);
  */
 struct memfs_node *kv_memfs_find_parent(struct kv_memfs *fs, const char *path, char **name);
 
+/* Does any name lead to the node? */
+bool kv_memfs_has_name(const struct kv_memfs *fs, const struct memfs_node *node);
+
 /* ---- Processes */
 
 /* Count a call, before which the process may die. */
@@ -169,6 +172,11 @@ uint8_t *kv_memfs_alias(struct memfs_process *process, struct memfs_node *node, 
 /* End what was mapped there, if it was an alias. */
 void kv_memfs_unalias(struct memfs_process *process, const uint8_t *at);
 void kv_memfs_free_aliases(struct memfs_process *process);
+
+/* Calls of io.h. */
+uint64_t kv_memfs_now_ms(struct kv_io *io);
+uint64_t kv_memfs_monotonic_ms(struct kv_io *io);
+void kv_memfs_sleep_ms(struct kv_io *io, unsigned ms);
 
 /* Note that [from, to) changed, and that its sectors are worth syncing again. */
 void kv_memfs_dirty(struct memfs_node *file, uint64_t from, uint64_t to);

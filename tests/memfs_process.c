@@ -1,4 +1,5 @@
 /* Processes of a memfs, and their ends (memfs.h). */
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -120,4 +121,34 @@ bool kv_memfs_process_is_dead(struct kv_memfs *fs, struct kv_io *io)
     dead = process_of(io)->is_dead;
     pthread_mutex_unlock(&fs->mutex);
     return dead;
+}
+
+/* ---- The clock, which moves when somebody sleeps or the test says so */
+
+uint64_t kv_memfs_now_ms(struct kv_io *io)
+{
+    struct kv_memfs *fs = process_of(io)->fs;
+    uint64_t now_ms;
+
+    pthread_mutex_lock(&fs->mutex);
+    now_ms = fs->now_ms;
+    pthread_mutex_unlock(&fs->mutex);
+    return now_ms;
+}
+
+uint64_t kv_memfs_monotonic_ms(struct kv_io *io)
+{
+    struct kv_memfs *fs = process_of(io)->fs;
+    uint64_t now_ms;
+
+    pthread_mutex_lock(&fs->mutex);
+    now_ms = fs->monotonic_ms;
+    pthread_mutex_unlock(&fs->mutex);
+    return now_ms;
+}
+
+void kv_memfs_sleep_ms(struct kv_io *io, unsigned ms)
+{
+    kv_memfs_advance(process_of(io)->fs, ms);
+    sched_yield();
 }

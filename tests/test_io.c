@@ -214,6 +214,57 @@ START_TEST(test_io_rename_replaces)
 }
 END_TEST
 
+/* One file under two names: what is written through one shows through the other, and each can go. */
+START_TEST(test_io_link_gives_a_second_name)
+{
+    struct world world = world_open(_i);
+    struct kv_file *file = file_make(&world, "a"), *other;
+    struct kv_identity first, second;
+    struct kv_dir *below;
+
+    ck_kv(kv_io_dir_create(world.io, world.below, 0700));
+    ck_kv(kv_io_dir_open(world.io, world.below, &below));
+    put(file, 0, "shared");
+    ck_kv(kv_io_link(world.dir, "a", below));
+    ck_kv(kv_io_name_identity(world.dir, "a", &first));
+    ck_kv(kv_io_name_identity(below, "a", &second));
+    ck_assert(first.device == second.device && first.inode == second.inode);
+    ck_kv(kv_io_file_open(below, "a", 0, 0, &other));
+    put(file, 0, "SHA");
+    expect_bytes(other, "SHAred", 6);
+    kv_io_file_close(other);
+    kv_io_file_close(file);
+    ck_kv(kv_io_unlink(world.dir, "a"));
+    ck_kv(kv_io_file_open(below, "a", 0, 0, &other));
+    expect_bytes(other, "SHAred", 6);
+    kv_io_file_close(other);
+    ck_kv(kv_io_unlink(below, "a"));
+    kv_io_dir_close(below);
+    ck_kv(kv_io_dir_remove(world.io, world.below));
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(test_io_link_says_why_not)
+{
+    struct world world = world_open(_i);
+    struct kv_dir *below;
+
+    ck_kv(kv_io_dir_create(world.io, world.below, 0700));
+    ck_kv(kv_io_dir_open(world.io, world.below, &below));
+    ck_kv_is(kv_io_link(world.dir, "a", below), KV_NOTFOUND);
+    ck_assert_ptr_nonnull(strstr(kv_message(), "/a"));
+    kv_io_file_close(file_make(&world, "a"));
+    ck_kv(kv_io_link(world.dir, "a", below));
+    ck_kv_is(kv_io_link(world.dir, "a", below), KV_EXISTS);
+    ck_kv_is(kv_io_link(world.dir, "below", below), KV_INVALID); /* only files have several names */
+    ck_kv(kv_io_unlink(below, "a"));
+    kv_io_dir_close(below);
+    ck_kv(kv_io_dir_remove(world.io, world.below));
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(test_io_unlink_leaves_open_files)
 {
     struct world world = world_open(_i);
@@ -559,6 +610,27 @@ START_TEST(test_io_posix_gives_the_mode_asked_for)
 }
 END_TEST
 
+START_TEST(test_io_posix_links_within_a_file_system_only)
+{
+    struct world world = world_open(0);
+    char path[] = "/dev/shm/kv-test-io-XXXXXX";
+    struct kv_identity here, there;
+    struct kv_dir *other;
+
+    if (mkdtemp(path)) { /* another file system wherever Linux is set up as usual */
+        ck_kv(kv_io_dir_open(world.io, path, &other));
+        ck_kv(kv_io_dir_identity(world.dir, &here));
+        ck_kv(kv_io_dir_identity(other, &there));
+        kv_io_file_close(file_make(&world, "a"));
+        if (here.device != there.device)
+            ck_kv_is(kv_io_link(world.dir, "a", other), KV_INVALID);
+        kv_io_dir_close(other);
+        ck_kv(kv_io_dir_remove(world.io, path));
+    }
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(test_io_posix_handles_are_not_inherited_by_exec)
 {
     struct world world = world_open(0);
@@ -593,6 +665,8 @@ static Suite *io_suite(void)
     tcase_add_loop_test(both, test_io_dir_list_gives_every_name_once, 0, WORLDS);
     tcase_add_loop_test(both, test_io_dir_answers_about_itself, 0, WORLDS);
     tcase_add_loop_test(both, test_io_rename_replaces, 0, WORLDS);
+    tcase_add_loop_test(both, test_io_link_gives_a_second_name, 0, WORLDS);
+    tcase_add_loop_test(both, test_io_link_says_why_not, 0, WORLDS);
     tcase_add_loop_test(both, test_io_unlink_leaves_open_files, 0, WORLDS);
     tcase_add_loop_test(both, test_io_open_honours_its_flags, 0, WORLDS);
     tcase_add_loop_test(both, test_io_open_refuses_a_directory, 0, WORLDS);
@@ -610,6 +684,7 @@ static Suite *io_suite(void)
     suite_add_tcase(suite, both);
     tcase_add_test(posix, test_io_posix_opens_regular_files_only);
     tcase_add_test(posix, test_io_posix_gives_the_mode_asked_for);
+    tcase_add_test(posix, test_io_posix_links_within_a_file_system_only);
     tcase_add_test(posix, test_io_posix_handles_are_not_inherited_by_exec);
     suite_add_tcase(suite, posix);
     return suite;

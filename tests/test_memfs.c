@@ -123,6 +123,35 @@ START_TEST(test_memfs_crash_undoes_rename_unlink_and_truncate)
 }
 END_TEST
 
+/* A link is a name like any other: durable by a sync of its directory, and the file is there once. */
+START_TEST(test_memfs_crash_undoes_links)
+{
+    struct kv_dir *below;
+    uint64_t before, after;
+
+    make_durable("a", "shared");
+    make_durable("b", "other");
+    ck_kv(kv_io_dir_create(io, "/below", 0700));
+    ck_kv(kv_io_dir_sync(dir));
+    ck_kv(kv_io_dir_open(io, "/below", &below));
+    kv_memfs_set_space(fs, 1000);
+    ck_kv(kv_io_dir_free_bytes(dir, &before));
+    ck_kv(kv_io_link(dir, "a", below));
+    ck_kv(kv_io_dir_sync(below));
+    ck_kv(kv_io_link(dir, "b", below));
+    ck_kv(kv_io_unlink(dir, "a"));
+    ck_kv(kv_io_dir_sync(dir));
+    ck_kv(kv_io_dir_free_bytes(dir, &after));
+    ck_assert_uint_eq(after, before);
+    kv_memfs_crash(fs, KV_MEMFS_DROP, 0);
+    expect_names(fs, "b\nbelow\n");
+    expect_file(fs, "/below/a", "shared");
+    expect_file(fs, "/below/b", NULL);
+    expect_file(fs, "/b", "other");
+    kv_io_dir_close(below);
+}
+END_TEST
+
 START_TEST(test_memfs_sync_can_make_names_durable)
 {
     struct kv_file *file;
@@ -651,6 +680,7 @@ static Suite *memfs_suite(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, test_memfs_crash_drops_what_was_not_synced);
     tcase_add_test(tests, test_memfs_crash_undoes_rename_unlink_and_truncate);
+    tcase_add_test(tests, test_memfs_crash_undoes_links);
     tcase_add_test(tests, test_memfs_sync_can_make_names_durable);
     tcase_add_test(tests, test_memfs_crash_drops_unsynced_directories);
     tcase_add_test(tests, test_memfs_settle_makes_all_durable);
