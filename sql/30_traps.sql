@@ -48,7 +48,7 @@ SELECT * FROM kv('x');
 .shell rm -r w
 PRAGMA integrity_check;
 SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name IN ('t', 'u', 'w', 't_kvmeta') ORDER BY name;
-.shell kvsql test.db "SELECT count(*) FROM t" "PRAGMA integrity_check" "SELECT count(*) FROM w" || true
+.shell kvsql test.db "SELECT count(*) FROM t" "SELECT integrity_check GLOB CASE WHEN sqlite_version() < '3.44' THEN 'ok' ELSE 'w: */w: cannot open *' END FROM pragma_integrity_check" "SELECT count(*) FROM w" || true
 .shell kvsql test.db "DROP TABLE w"
 .shell test ! -e w && echo nothing there
 

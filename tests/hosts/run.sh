@@ -5,7 +5,8 @@
 #   KV_SO=build/kv.so BUILD=build tests/hosts/run.sh [host…]
 #
 # Node's packages are installed into $BUILD/hosts/node. The sources of the newest SQLite come with
-# better-sqlite3: host `current` is a C program linked with them, and so are the tests in C.
+# better-sqlite3: host `current` is a C program linked with them, and so are the tests in C; the
+# scripts of sql/ run in the system's shell on a library made of them. Without arguments, all of it.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -14,8 +15,32 @@ build=$(mkdir -p "${BUILD:-build}/hosts" && cd "${BUILD:-build}/hosts" && pwd) |
 CC=${CC:-gcc}
 work=$(mktemp -d "${TMPDIR:-/tmp}/kv-hosts.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-count=0
+passed=0
 failed=0
+failures=
+
+# report <name> <what is wrong; empty: nothing>: one more check.
+report() {
+    if [ -z "$2" ]; then
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+    failures+="FAILED $1"$'\n'
+    printf '%s\n' "$2" | head -60 | sed 's/^/    | /'
+}
+
+# attempt <name> <command…>: the same, of a command that says why it fails, or nothing.
+attempt() {
+    local output code
+    output=$("${@:2}" 2>&1)
+    code=$?
+    [ "$code" -ne 0 ] || output=
+    [ "$code" -eq 0 ] || output+=$'\n'"exit code $code"
+    report "$1" "$output"
+}
+
+skip() { printf '%-15s skipped: %s\n' "$1" "$2"; }
 
 # ---- Hosts
 
@@ -47,8 +72,8 @@ describe() {
         command=("$newer_node" "$here/host.js" node:sqlite "$KV_SO")
         probe=("$newer_node" -e 'new (require("node:sqlite").DatabaseSync)(":memory:")')
         ;;
-    current) command=("$build/current/host" "$KV_SO") probe=(test -x "$build/current/host") ;;
-    sanitized) command=("$build/current/host" "$build/current/kv.so") probe=(test -x "$build/current/kv.so") ;;
+    current) command=("$newest/host" "$KV_SO") probe=(test -x "$newest/host") ;;
+    sanitized) command=("$newest/host" "$newest/kv.so") probe=(test -x "$newest/kv.so") ;;
     esac
 }
 
@@ -70,29 +95,81 @@ install_node_packages() {
     (cd "$modules/better-sqlite3" && node "$gyp" rebuild --release --nodedir="$(dirname "$(dirname "$(command -v node)")")")
 }
 
-# SQLite's sources change with the package only; they are compiled once.
 sources=$modules/better-sqlite3/deps/sqlite3
+newest=$build/current
 sanitize='-fsanitize=address,undefined -fno-sanitize-recover=all'
+
+# Is <target> older than SQLite's sources? They change with the package only.
+is_old() { ! [ "$1" -nt "$sources/sqlite3.c" ]; }
+
 # shellcheck disable=SC2086 # flags are words
-build_current() {
-    [ -f "$sources/sqlite3.c" ] || return 0
-    mkdir -p "$build/current"
-    [ "$build/current/sqlite3.o" -nt "$sources/sqlite3.c" ] ||
-        $CC -O1 -g $sanitize -w -c -o "$build/current/sqlite3.o" "$sources/sqlite3.c" || return 1
-    $CC -O1 -g $sanitize -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$sources" -o "$build/current/host" "$here/host.c" \
-        "$build/current/sqlite3.o" -pthread -ldl -lm
+build_host() {
+    mkdir -p "$newest"
+    if is_old "$newest/sqlite3.o"; then
+        $CC -O1 -g $sanitize -w -c -o "$newest/sqlite3.o" "$sources/sqlite3.c" || return
+    fi
+    $CC -O1 -g $sanitize -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$sources" -o "$newest/host" "$here/host.c" \
+        "$newest/sqlite3.o" -pthread -ldl -lm
 }
 
 # The tests in C that speak to SQLite, and the extension, compiled with its newest headers.
-build_and_run_c_tests() {
-    local tests
-    [ -f "$build/current/sqlite3.o" ] || return 0
+run_c_tests() {
+    local tests log=$build/c_tests.log good bad
     tests=$(cd "$root" && grep -l sqlite3 tests/test_*.c | tr '\n' ' ')
     # shellcheck disable=SC2016 # for make to expand
-    make --no-print-directory -C "$root" BUILD="$build/current" TEST_C="$tests" SANITIZE="$sanitize" \
+    make --no-print-directory -j2 -C "$root" BUILD="$newest" TEST_C="$tests" SANITIZE="$sanitize" \
         CFLAGS="-O1 -g -Wno-error -fno-omit-frame-pointer -I$sources" \
-        SQLITE_LINK='$(EXT_A) $(CORE_A) '"$build/current/sqlite3.o -lm -ldl" "$build/current/kv.so" unit | grep -vE '^  (CC|LD) '
-    [ "${PIPESTATUS[0]}" -eq 0 ]
+        SQLITE_LINK='$(EXT_A) $(CORE_A) '"$newest/sqlite3.o -lm -ldl" "$newest/kv.so" unit >"$log" 2>&1
+    read -r good bad < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" | tail -1)
+    if [ -z "$bad" ]; then
+        report 'tests in C' "$(tail -20 "$log")"
+        return
+    fi
+    grep -vE '^  (CC|LD) |passed, |is up to date' "$log"
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    [ "$bad" -eq 0 ] || failures+=$(grep '^FAILED ' "$log")$'\n'
+}
+
+# The shell refuses a library other than the one that it was made for: so this one says that it is that.
+build_library() {
+    local id options='' option
+    is_old "$newest/libsqlite3.so.0" || return 0
+    id=$(sqlite3 --version | cut -d' ' -f2-4)
+    for option in SESSION PREUPDATE_HOOK COLUMN_METADATA UPDATE_DELETE_LIMIT DBSTAT_VTAB FTS5 MATH_FUNCTIONS; do
+        options+=" -DSQLITE_ENABLE_$option"
+    done
+    # shellcheck disable=SC2086 # flags are words
+    sed "s|^#define SQLITE_SOURCE_ID .*|#define SQLITE_SOURCE_ID \"$id\"|" "$sources/sqlite3.c" |
+        $CC -O1 -g -w -fPIC -shared -Wl,-soname,libsqlite3.so.0 $options -x c -o "$newest/libsqlite3.so.0" - -lm
+}
+
+run_sql_scripts() {
+    local version log=$build/sql.log good bad
+    version=$(sed -n 's/^#define SQLITE_VERSION  *"\(.*\)"$/\1/p' "$sources/sqlite3.h")
+    if [ "$(LD_PRELOAD=$newest/libsqlite3.so.0 sqlite3 --version 2>&1 | cut -d' ' -f1)" != "$version" ]; then
+        skip sql "the shell does not take the library of SQLite $version"
+        return
+    fi
+    SHELL_PRELOAD=$newest/libsqlite3.so.0 "$root/tests/run_sql.sh" >"$log" 2>&1
+    printf '%-15s sqlite3 shell, SQLite %s: %s\n' sql "$version" "$(tail -1 "$log")"
+    read -r good bad < <(tail -1 "$log" | tr -cs '0-9\n' ' ' | awk '{ print $2 - $3, $3 }')
+    if [ "${good:-0}" -gt 0 ] && [ "$bad" -eq 0 ]; then
+        passed=$((passed + good))
+    else
+        report 'scripts of sql/' "$(cat "$log")"
+    fi
+}
+
+run_with_newest() {
+    if [ ! -f "$sources/sqlite3.c" ]; then
+        skip newest "the package better-sqlite3 is not there; see $build/node.log"
+        return
+    fi
+    attempt 'building a host' build_host
+    run_c_tests
+    attempt 'building a library' build_library
+    run_sql_scripts
 }
 
 # ---- Running
@@ -100,7 +177,7 @@ build_and_run_c_tests() {
 # speak <host> <suite>: what differs between the host's transcript and the suite.
 speak() {
     local got=$work/$1/$2.txt
-    (cd "$work/$1/data" && timeout 120 "${command[@]}" "$here/$2.txt" 2>"$work/$1/version") |
+    (cd "$work/$1/data" && timeout 120 "${command[@]}" "$here/$2.txt" 2>"$work/$1/version" || echo "exit code $?") |
         sed "s|$work/$1/data|<directory>|g" >"$got"
     diff -u --label "$2.txt" --label "$1" "$here/$2.txt" "$got"
 }
@@ -114,24 +191,21 @@ run_host() {
     local found why command probe
     describe "$1"
     if ! why=$("${probe[@]}" 2>&1 >/dev/null); then
-        printf '%-15s skipped: %s\n' "$1" "$(printf '%s\n' "${why:-not there}" | grep . | tail -1 | cut -c1-100)"
+        skip "$1" "$(printf '%s\n' "${why:-not there}" | grep . | tail -1 | sed "s|^$0: line [0-9]*: ||" | cut -c1-100)"
         return
     fi
     mkdir -p "$work/$1/data"
-    count=$((count + 1))
     found=$(speak "$1" suite && speak "$1" reopen && check_files "$1")
     printf '%-15s %s\n' "$1" "$(tail -1 "$work/$1/version")"
-    [ -n "$found" ] || return
-    failed=$((failed + 1))
-    { printf '%s\n' "$found" | head -60 && head -5 "$work/$1/version"; } | sed 's/^/    | /'
+    report "$1" "$found${found:+$'\n'$(head -5 "$work/$1/version")}"
 }
 
 install_node_packages >"$build/node.log" 2>&1
-build_current || failed=$((failed + 1))
-build_and_run_c_tests || failed=$((failed + 1))
+[ $# -gt 0 ] || run_with_newest
 [ $# -gt 0 ] || set -- "${hosts[@]}"
 for host in "$@"; do
     run_host "$host"
 done
-echo "$((count ? 100 * (count - failed) / count : 0))%: Checks: $count, Failures: $failed, Errors: 0"
-[ "$failed" -eq 0 ] && [ "$count" -gt 0 ]
+printf '%s' "$failures"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
