@@ -9,12 +9,13 @@
 
 #include <stdlib.h>
 
-#include "prefetch.h"
-
-enum {
-    ITEM_AHEAD = 24,
-    RECORD_AHEAD = 12
-}; /* entries: items first, then the records they point to */
+/*
+ * Records are fetched ahead in bursts, because each lies in a page of its own:
+ * what fetching one waits for is the page's translation, and only of fetches
+ * that follow each other closely does the processor look up several at once.
+ * The first bursts are short, so that a seek for one row fetches a few.
+ */
+enum { BURST_FIRST_COUNT = 4, BURST_MAX_COUNT = 16 };
 
 struct batch_iter {
     struct kv_iter base;
@@ -25,6 +26,8 @@ struct batch_iter {
     uint32_t bound_index;
     int64_t
         at; /* forwards: next group's head; backwards: last entry of the next group; or outside */
+    int64_t fetched; /* entries from `at` to before here are being fetched */
+    int64_t burst_count;
     enum kv_direction direction;
     struct kv_buffer scratch;
 };
@@ -68,43 +71,39 @@ static enum kv_status batch_seek(struct kv_iter *base, const struct kv_slice *bo
         it->at = bound ? search(it, *bound, 0) : 0;
     else
         it->at = (int64_t)(bound ? search(it, *bound, 1) : it->batch->count) - 1;
+    it->fetched = it->at;
+    it->burst_count = BURST_FIRST_COUNT;
     return KV_OK;
 }
 
-/* Start fetching what later calls will need. */
-static inline void prefetch(const struct batch_iter *it, const struct kv_item *items)
+/* Start fetching the next records, and more of them than the last time. */
+static void fetch_burst(struct batch_iter *it)
 {
-    int64_t item = it->at + (int64_t)ITEM_AHEAD * it->direction;
-    int64_t record = it->at + (int64_t)RECORD_AHEAD * it->direction;
-    int64_t count = it->batch->count;
+    bool forward = it->direction == KV_FORWARD;
+    int64_t left = forward ? it->batch->count - it->fetched : it->fetched + 1;
+    int64_t count = it->burst_count < left ? it->burst_count : left;
 
-    if (item >= 0 && item < count)
-        kv_prefetch(&items[it->batch->entries[item] & KV_ORDER_INDEX], sizeof(*items));
-    if (record >= 0 && record < count) {
-        uint32_t index = it->batch->entries[record] & KV_ORDER_INDEX;
-
-        if (index < it->bound_index)
-            it->ops->prefetch(it->owner, index);
-    }
+    it->ops->prefetch(it->owner, it->batch->offsets + it->fetched - (forward ? 0 : count - 1),
+                      (size_t)count);
+    it->fetched += count * it->direction;
+    if (it->burst_count < BURST_MAX_COUNT)
+        it->burst_count *= 2;
 }
 
-/* Take the group at `at` and step past it; returns the index shown, or UINT32_MAX. */
-static uint32_t take_group(struct batch_iter *it)
+/* Take the group at `at` and step past it; returns the position of the entry shown, or -1. */
+static int64_t take_group(struct batch_iter *it)
 {
     const uint32_t *entries = it->batch->entries;
     int64_t head = it->at, count = it->batch->count;
-    uint32_t shown = UINT32_MAX;
-    int64_t i;
+    int64_t shown = -1, i;
 
     if (it->direction == KV_BACKWARD) {
         while (entries[head] & KV_ORDER_DUPLICATE)
             head--;
     }
     for (i = head; i < count && (i == head || entries[i] & KV_ORDER_DUPLICATE); i++) {
-        uint32_t index = entries[i] & KV_ORDER_INDEX;
-
-        if (shown == UINT32_MAX && index < it->bound_index)
-            shown = index;
+        if (shown < 0 && (entries[i] & KV_ORDER_INDEX) < it->bound_index)
+            shown = i;
     }
     it->at = it->direction == KV_FORWARD ? i : head - 1;
     return shown;
@@ -113,15 +112,17 @@ static uint32_t take_group(struct batch_iter *it)
 static enum kv_status batch_next(struct kv_iter *base, struct kv_entry *out)
 {
     struct batch_iter *it = (struct batch_iter *)base;
-    const struct kv_item *items = it->ops->list(it->owner).items;
+    const struct kv_batch *batch = it->batch;
 
-    while (it->at >= 0 && it->at < it->batch->count) {
-        uint32_t index;
+    while (it->at >= 0 && it->at < batch->count) {
+        int64_t shown;
 
-        prefetch(it, items);
-        index = take_group(it);
-        if (index != UINT32_MAX)
-            return it->ops->entry(it->owner, index, &it->scratch, out);
+        if ((it->fetched - it->at) * it->direction <= it->burst_count)
+            fetch_burst(it);
+        shown = take_group(it);
+        if (shown >= 0)
+            return it->ops->entry(it->owner, batch->entries[shown] & KV_ORDER_INDEX,
+                                  batch->offsets[shown], &it->scratch, out);
     }
     return KV_DONE;
 }

@@ -14,14 +14,15 @@ struct kv_batch_owner_ops {
     /* The items as they are now: the array may move between calls. */
     struct kv_item_list (*list)(const void *owner);
     /*
-     * The entry of item `index`. Its slices are valid until the next call with
+     * The entry of item `index`, whose record stood at `offset_bytes` when it
+     * was sorted. Its slices are valid until the next call with
      * the same `scratch`, which may hold them. KV_ABORTED: what the iterator
      * shows has been taken back.
      */
-    enum kv_status (*entry)(void *owner, uint32_t index, struct kv_buffer *scratch,
-                            struct kv_entry *out);
-    /* Start fetching the record of item `index`. */
-    void (*prefetch)(const void *owner, uint32_t index);
+    enum kv_status (*entry)(void *owner, uint32_t index, uint32_t offset_bytes,
+                            struct kv_buffer *scratch, struct kv_entry *out);
+    /* Start fetching the records that stood at these offsets. */
+    void (*prefetch)(const void *owner, const uint32_t *offsets, size_t count);
     void (*unref)(void *owner);
 };
 

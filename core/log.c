@@ -314,25 +314,23 @@ static struct kv_item_list owner_list(const void *owner)
     return kv_log_item_list(owner);
 }
 
-static enum kv_status owner_entry(void *owner, uint32_t index, struct kv_buffer *scratch,
-                                  struct kv_entry *out)
+static enum kv_status owner_entry(void *owner, uint32_t index, uint32_t offset_bytes,
+                                  struct kv_buffer *scratch, struct kv_entry *out)
 {
     struct kv_log *log = owner;
     struct kv_record record;
     enum kv_status st;
 
-    (void)scratch; /* the mapping stays */
-    st = kv_log_decode(log, log->memtable.items[index].offset_bytes, kv_log_readable(log), &record);
+    (void)index, (void)scratch; /* records do not move, and the mapping stays */
+    st = kv_log_decode(log, offset_bytes, kv_log_readable(log), &record);
     if (st == KV_OK)
         kv_entry_of(out, &record);
     return st;
 }
 
-static void owner_prefetch(const void *owner, uint32_t index)
+static void owner_prefetch(const void *owner, const uint32_t *offsets, size_t count)
 {
-    const struct kv_log *log = owner;
-
-    kv_prefetch(log->data + log->memtable.items[index].offset_bytes, PREFETCH_BYTES);
+    kv_prefetch_each(((const struct kv_log *)owner)->data, offsets, count, PREFETCH_BYTES);
 }
 
 static void owner_ref(void *owner)

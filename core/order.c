@@ -48,7 +48,7 @@ struct kv_batch_set *kv_batch_set_ref(struct kv_batch_set *set)
 static struct kv_batch *batch_new(uint32_t first, uint32_t end)
 {
     uint32_t count = end - first;
-    struct kv_batch *batch = malloc(sizeof(*batch) + (size_t)count * sizeof(batch->entries[0]));
+    struct kv_batch *batch = malloc(sizeof(*batch) + 2 * (size_t)count * sizeof(batch->entries[0]));
 
     if (!batch)
         return NULL;
@@ -56,6 +56,7 @@ static struct kv_batch *batch_new(uint32_t first, uint32_t end)
     batch->first = first;
     batch->end = end;
     batch->count = count;
+    batch->offsets = batch->entries + count;
     return batch;
 }
 
@@ -72,7 +73,7 @@ static struct kv_batch *batch_sort(const struct kv_item_list *list, uint32_t fir
     }
     for (uint32_t i = 0; i < batch->count; i++)
         batch->entries[i] = first + i;
-    kv_order_sort_entries(list, batch->entries, batch->count, scratch);
+    kv_order_sort_entries(list, batch->entries, batch->offsets, batch->count, scratch);
     free(scratch);
     return batch;
 }
@@ -95,6 +96,14 @@ static int compare_entries(const struct kv_item_list *list, uint32_t a, uint32_t
                             list->key(list->context, right->offset_bytes));
 }
 
+/* Put entry `i` of a batch, with more flags, at `*at` of another, and step past both. */
+static inline void copy_entry(struct kv_batch *to, uint32_t *at, const struct kv_batch *from,
+                              uint32_t *i, uint32_t flags)
+{
+    to->entries[*at] = from->entries[*i] | flags;
+    to->offsets[(*at)++] = from->offsets[(*i)++];
+}
+
 /* Merge two neighbours; of equal keys those of `newer` come first. */
 static struct kv_batch *batch_merge(const struct kv_item_list *list, const struct kv_batch *older,
                                     const struct kv_batch *newer)
@@ -108,23 +117,23 @@ static struct kv_batch *batch_merge(const struct kv_item_list *list, const struc
         int order = compare_entries(list, newer->entries[n], older->entries[o]);
 
         if (order > 0) {
-            batch->entries[out++] = older->entries[o++];
+            copy_entry(batch, &out, older, &o, 0);
             continue;
         }
         /* The newer one comes first, with the rest of its group; an equal older group follows as duplicates. */
         do {
-            batch->entries[out++] = newer->entries[n++];
+            copy_entry(batch, &out, newer, &n, 0);
         } while (n < newer->count && (newer->entries[n] & KV_ORDER_DUPLICATE));
         if (order == 0) {
             do {
-                batch->entries[out++] = older->entries[o++] | KV_ORDER_DUPLICATE;
+                copy_entry(batch, &out, older, &o, KV_ORDER_DUPLICATE);
             } while (o < older->count && (older->entries[o] & KV_ORDER_DUPLICATE));
         }
     }
     while (o < older->count)
-        batch->entries[out++] = older->entries[o++];
+        copy_entry(batch, &out, older, &o, 0);
     while (n < newer->count)
-        batch->entries[out++] = newer->entries[n++];
+        copy_entry(batch, &out, newer, &n, 0);
     return batch;
 }
 
@@ -221,6 +230,7 @@ static struct kv_batch *batch_cut(const struct kv_batch *batch, uint32_t end)
             headless |= !(entry & KV_ORDER_DUPLICATE);
             continue;
         }
+        cut->offsets[out] = batch->offsets[i];
         cut->entries[out++] = headless ? entry & KV_ORDER_INDEX : entry;
         headless = false;
     }

@@ -37,11 +37,16 @@ struct kv_item_list {
 /* An entry of a batch: an item's index; the flag says "same key as the entry before, and older". */
 enum { KV_ORDER_DUPLICATE = 1u << 31, KV_ORDER_INDEX = KV_ORDER_DUPLICATE - 1 };
 
-/* Items first … end-1, by key, of equal keys the newest first. */
+/*
+ * Items first … end-1, by key, of equal keys the newest first. Where their
+ * records stood when they were sorted is kept beside them: a scan of a log,
+ * whose records stay, then comes by its items, which lie scattered, not at all.
+ */
 struct kv_batch {
     _Atomic uint32_t references;
     uint32_t first, end;
-    uint32_t count; /* end - first */
+    uint32_t count;    /* end - first */
+    uint32_t *offsets; /* of the entries' records; behind them in memory */
     uint32_t entries[];
 };
 
@@ -82,15 +87,15 @@ void kv_batch_set_unref(struct kv_batch_set *set); /* NULL is fine */
 
 /*
  * Sort `count` indexes of items by key, of equal keys the higher index first,
- * and set KV_ORDER_DUPLICATE. `scratch` has room for twice `count` of struct
- * kv_sort_pair.
+ * set KV_ORDER_DUPLICATE, and tell the items' `offsets` in that order. `scratch` has
+ * room for twice `count` of struct kv_sort_pair.
  */
 struct kv_sort_pair {
     uint64_t word;
     uint32_t index;
     uint32_t offset_bytes; /* of the item: spares a look at it */
 };
-void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t count,
-                           struct kv_sort_pair *scratch);
+void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t *offsets,
+                           uint32_t count, struct kv_sort_pair *scratch);
 
 #endif

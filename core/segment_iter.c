@@ -3,8 +3,10 @@
  *
  * The records of a log lie in insertion order, so each row of a scan would be
  * a cache miss. Offsets are therefore read some positions ahead into a small
- * ring, and the records' first lines prefetched. The distance grows with each
- * row, so that a seek for one row does not fetch a dozen.
+ * ring, and the records' first lines prefetched: in bursts, because each lies in a
+ * page of its own, and only of fetches that follow each other closely does the processor
+ * look up several pages at once. The first bursts are short, so that a seek
+ * for one row does not fetch dozens.
  *
  * An index is not trusted: offsets are bounds-checked, records verified, and
  * keys must come out strictly ascending (or descending). So a wrong one can
@@ -17,8 +19,9 @@
 #include "segment_private.h"
 
 enum {
-    RING_SIZE = 16, /* a power of two; how far ahead records are fetched */
-    LOADS_A_STEP = 2,
+    RING_SIZE = 32, /* a power of two; how far ahead records are fetched */
+    BURST_FIRST_COUNT = 4,
+    BURST_MAX_COUNT = RING_SIZE / 2,
     PREFETCH_BYTES = 192, /* of each record */
 };
 
@@ -55,22 +58,44 @@ static enum kv_status offset_at(struct segment_iter *it, uint64_t position, uint
     return st;
 }
 
-/* Read some offsets ahead; at least that of entry `given`. */
-static enum kv_status load_ahead(struct segment_iter *it)
+/* How many to read ahead at once: as many as there were so far, within limits. */
+static inline uint64_t burst_count(const struct segment_iter *it)
 {
-    for (unsigned i = 0; i < LOADS_A_STEP; i++) {
-        if (it->loaded == it->count || it->loaded - it->given == RING_SIZE)
-            break;
+    return it->loaded < BURST_FIRST_COUNT ? BURST_FIRST_COUNT
+           : it->loaded < BURST_MAX_COUNT ? it->loaded
+                                          : BURST_MAX_COUNT;
+}
+
+/* Read the next offsets, to the ring's end at most, and start fetching their records. */
+static enum kv_status load_burst(struct segment_iter *it)
+{
+    uint64_t count = burst_count(it), room = RING_SIZE - it->loaded % RING_SIZE;
+    uint32_t *offsets = &it->ring[it->loaded % RING_SIZE];
+    enum kv_status st = KV_OK;
+    uint64_t i = 0;
+
+    if (count > room)
+        count = room;
+    while (i < count && it->loaded < it->count) {
         uint64_t position =
             it->direction == KV_FORWARD ? it->start + it->loaded : it->start - it->loaded;
-        uint32_t *offset = &it->ring[it->loaded % RING_SIZE];
-        enum kv_status st = offset_at(it, position, offset);
+
+        st = offset_at(it, position, &offsets[i]);
         if (st != KV_OK)
-            return st;
-        kv_prefetch(it->segment->data.data + *offset, PREFETCH_BYTES);
+            break;
+        i++;
         it->loaded++;
     }
-    return KV_OK;
+    kv_prefetch_each(it->segment->data.data, offsets, i, PREFETCH_BYTES);
+    return st;
+}
+
+/* Have the offset of entry `given`, and as many more as a burst; there is room for another. */
+static inline enum kv_status load_ahead(struct segment_iter *it)
+{
+    if (it->loaded - it->given > burst_count(it) || it->loaded == it->count)
+        return KV_OK;
+    return load_burst(it);
 }
 
 /* Replace a damaged index. Positions keep their meaning: both are made from the same data. */

@@ -226,8 +226,8 @@ static void sort_range(const struct kv_item_list *list, struct range range,
     }
 }
 
-void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t count,
-                           struct kv_sort_pair *scratch)
+void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t *offsets,
+                           uint32_t count, struct kv_sort_pair *scratch)
 {
     /* Newest first, so that the stable radix sort keeps equal keys in that order. */
     for (uint32_t i = 0; i < count; i++) {
@@ -237,6 +237,8 @@ void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, u
         scratch[i] = (struct kv_sort_pair){item->prefix, index, item->offset_bytes};
     }
     sort_range(list, (struct range){scratch, count, 0}, scratch + count);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         entries[i] = scratch[i].index;
+        offsets[i] = scratch[i].offset_bytes;
+    }
 }

@@ -304,14 +304,15 @@ enum kv_status kv_write_view_check(const struct kv_write_view *view)
     return kv_fail(KV_ABORTED, "the rows that this scan shows have been rolled back");
 }
 
-static enum kv_status view_entry(void *owner, uint32_t index, struct kv_buffer *scratch,
-                                 struct kv_entry *out)
+static enum kv_status view_entry(void *owner, uint32_t index, uint32_t offset_bytes,
+                                 struct kv_buffer *scratch, struct kv_entry *out)
 {
     const struct kv_write_view *view = owner;
     struct kv_record record;
     size_t key_size;
     enum kv_status st;
 
+    (void)offset_bytes; /* another log may have taken the records over since: the item knows */
     st = kv_write_view_check(view);
     if (st == KV_OK)
         st = decode(view->set, index, &record);
@@ -329,10 +330,10 @@ static enum kv_status view_entry(void *owner, uint32_t index, struct kv_buffer *
     return st;
 }
 
-static void view_prefetch(const void *owner, uint32_t index)
+static void view_prefetch(const void *owner, const uint32_t *offsets, size_t count)
 {
     (void)owner; /* a transaction's own bytes are mostly in the cache */
-    (void)index;
+    (void)offsets, (void)count;
 }
 
 static void view_ref(void *owner)

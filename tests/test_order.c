@@ -158,6 +158,9 @@ static void check_batch(struct keys *keys, const struct kv_batch *batch)
     ck_assert_uint_eq(batch->count, batch->end - batch->first);
     ck_assert(batch->count == 0 ||
               memcmp(batch->entries, expected, batch->count * sizeof(*expected)) == 0);
+    for (uint32_t i = 0; i < batch->count; i++)
+        ck_assert_uint_eq(batch->offsets[i],
+                          keys->items[expected[i] & KV_ORDER_INDEX].offset_bytes);
     free(expected);
 }
 
