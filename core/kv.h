@@ -122,13 +122,20 @@ enum kv_status kv_get(struct kv_store *store, struct kv_slice key, void **row,
 /* ---- Write transactions */
 
 /*
- * Start one: waits for another writer up to settings->busy_timeout_ms (KV_BUSY).
+ * Start one: waits for another writer up to settings->busy_timeout_ms (KV_BUSY),
+ * unless settings->interrupted says so meanwhile (KV_INTERRUPTED).
  * `settings` NULL: the store's; else it must stay valid until the end of the
  * transaction. KV_READONLY; KV_IOERR also when an earlier failure has left
  * the store refusing writes.
  */
 enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *settings,
                             struct kv_txn **out) KV_WARN_UNUSED;
+
+/*
+ * Have merges fallen so far behind that the next transaction to begin will wait
+ * for them, up to settings->busy_timeout_ms, or merge by itself?
+ */
+bool kv_store_is_behind(struct kv_store *store, const struct kv_settings *settings);
 
 /*
  * Key and row are copied. KV_TOOBIG: a limit of the key, the row or the
@@ -222,6 +229,9 @@ struct kv_range {
     bool lower_open, upper_open; /* the bound itself is excluded */
     struct kv_slice lower, upper;
     bool descending;
+    bool (*interrupted)(
+        void *context);        /* asked now and then while no row is found; NULL: never stop */
+    void *interrupted_context; /* valid until the scan is closed */
 };
 
 /*
@@ -234,7 +244,7 @@ enum kv_status kv_scan_open(struct kv_snapshot *snapshot, struct kv_txn *txn,
 
 /*
  * The next row. `*out` is valid until the next call on the scan, whatever
- * becomes of the transaction. KV_DONE: no more. KV_ABORTED: the transaction
+ * becomes of the transaction. KV_DONE: no more. KV_INTERRUPTED as the range says. KV_ABORTED: the transaction
  * whose writes it shows has been rolled back below the scan's opening.
  */
 enum kv_status kv_scan_next(struct kv_scan *scan, struct kv_entry *out) KV_WARN_UNUSED;

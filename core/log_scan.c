@@ -6,6 +6,8 @@
 #include "hash.h"
 #include "names.h"
 
+enum { WATCH_EVERY_BYTES = 1 << 20 };
+
 /* Tails of the transactions that are not known to be durable yet, oldest first. */
 struct pending {
     struct kv_log_tail *tails;
@@ -17,6 +19,8 @@ struct scanner {
     struct kv_slice bytes;   /* of the file, as far as may be read */
     struct kv_log_scan *out; /* NULL: what is durable does not matter */
     struct pending pending;
+    const struct kv_log_watcher *watcher; /* NULL: nobody watches */
+    uint32_t watched_bytes;               /* where it was asked last */
 };
 
 static enum kv_status pending_add(struct pending *pending, struct kv_log_tail tail)
@@ -53,6 +57,20 @@ static void note_durable(struct scanner *scanner, uint64_t lsn)
 static struct kv_slice rest(const struct scanner *scanner, uint32_t at)
 {
     return kv_slice_of(scanner->bytes.data + at, scanner->bytes.size - at);
+}
+
+/* Ask every megabyte: some milliseconds of work. */
+static enum kv_status ask(struct scanner *scanner, uint32_t at)
+{
+    const struct kv_log_watcher *watcher = scanner->watcher;
+
+    if (!watcher || at - scanner->watched_bytes < WATCH_EVERY_BYTES)
+        return KV_OK;
+    scanner->watched_bytes = at;
+    if (watcher->goes_on(watcher->context))
+        return KV_OK;
+    return kv_fail(KV_INTERRUPTED, "%s: reading the log was interrupted",
+                   scanner->log->place->path);
 }
 
 static enum kv_status newer(const struct scanner *scanner, uint32_t at)
@@ -95,6 +113,9 @@ static enum kv_status scan_records(struct scanner *scanner, uint32_t *end_bytes,
         kv_memtable_append(&log->memtable, item);
         *digest = kv_digest_add(*digest, record.checksum);
         at += record.size_bytes;
+        st = ask(scanner, at);
+        if (st != KV_OK)
+            return st;
     }
     *end_bytes = at;
     return KV_OK;
@@ -196,10 +217,10 @@ static enum kv_status check_behind(const struct scanner *scanner)
     return KV_OK;
 }
 
-enum kv_status kv_log_scan(struct kv_log *log, uint64_t durable_lsn, uint64_t limit_lsn,
-                           struct kv_log_scan *out)
+enum kv_status kv_log_scan_watched(struct kv_log *log, uint64_t durable_lsn, uint64_t limit_lsn,
+                                   const struct kv_log_watcher *watcher, struct kv_log_scan *out)
 {
-    struct scanner scanner = {.log = log, .out = out};
+    struct scanner scanner = {.log = log, .out = out, .watcher = watcher};
     uint64_t size = log->allocated_bytes;
     enum kv_status st;
 
@@ -225,6 +246,12 @@ enum kv_status kv_log_scan(struct kv_log *log, uint64_t durable_lsn, uint64_t li
 out:
     free(scanner.pending.tails);
     return st;
+}
+
+enum kv_status kv_log_scan(struct kv_log *log, uint64_t durable_lsn, uint64_t limit_lsn,
+                           struct kv_log_scan *out)
+{
+    return kv_log_scan_watched(log, durable_lsn, limit_lsn, NULL, out);
 }
 
 /* The index's mutex is held. */

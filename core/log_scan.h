@@ -32,6 +32,17 @@ struct kv_log_scan {
 enum kv_status kv_log_scan(struct kv_log *log, uint64_t durable_lsn, uint64_t limit_lsn,
                            struct kv_log_scan *out) KV_WARN_UNUSED;
 
+/* Who has a scan made, and may end it. */
+struct kv_log_watcher {
+    bool (*goes_on)(void *context); /* asked now and then; false: stop */
+    void *context;
+};
+
+/* The same, KV_INTERRUPTED when the watcher says so; the log is of no use then. */
+enum kv_status kv_log_scan_watched(struct kv_log *log, uint64_t durable_lsn, uint64_t limit_lsn,
+                                   const struct kv_log_watcher *watcher,
+                                   struct kv_log_scan *out) KV_WARN_UNUSED;
+
 /*
  * Index what has been committed up to `lsn`, a transaction's end in this log
  * that some process has published, unless that has been done. Takes the

@@ -109,6 +109,7 @@ static bool take_merge(struct kv_maintainer *maintainer, struct kv_settings *set
 static void note_outcome(struct kv_maintainer *maintainer, enum kv_status st)
 {
     pthread_mutex_lock(&maintainer->mutex);
+    maintainer->is_failing = st != KV_OK && st != KV_BUSY;
     if (st == KV_OK) {
         maintainer->retry_delay_ms = 0;
     } else {
@@ -193,6 +194,16 @@ void kv_maintainer_stop(struct kv_maintainer *maintainer)
     pthread_cond_destroy(&maintainer->wake);
     pthread_mutex_destroy(&maintainer->mutex);
     maintainer->engine = NULL;
+}
+
+bool kv_maintainer_fails(struct kv_maintainer *maintainer)
+{
+    bool fails;
+
+    pthread_mutex_lock(&maintainer->mutex);
+    fails = maintainer->is_failing;
+    pthread_mutex_unlock(&maintainer->mutex);
+    return fails;
 }
 
 void kv_maintainer_note_seal(struct kv_maintainer *maintainer, const struct kv_settings *settings)

@@ -33,6 +33,7 @@ struct kv_maintainer {
     struct kv_settings settings; /* to merge by: those of the last user that sealed */
     unsigned retry_delay_ms;     /* after a failed merge; 0: the last one did not fail */
     uint64_t retry_at_ms;
+    bool is_failing; /* the last merge could not be made, and not because of another one */
 };
 
 /*
@@ -45,6 +46,9 @@ enum kv_status kv_maintainer_start(struct kv_maintainer *maintainer, struct kv_e
 
 /* Interrupt what it is doing and wait for its end. Fine if it was never started. */
 void kv_maintainer_stop(struct kv_maintainer *maintainer);
+
+/* Did the last merge fail? It is tried again, but waiting for it would be in vain. */
+bool kv_maintainer_fails(struct kv_maintainer *maintainer);
 
 /* A log was sealed by a user with these settings (copied): merge if they say so. */
 void kv_maintainer_note_seal(struct kv_maintainer *maintainer, const struct kv_settings *settings);

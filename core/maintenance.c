@@ -1,12 +1,13 @@
 /* kv_compact, kv_sync and kv_store_check: what users may ask of an open store by hand. */
 #include "compact.h"
 #include "names.h"
+#include "patience.h"
 #include "seal.h"
 #include "store.h"
 #include "verify.h"
 #include "writer.h"
 
-enum { RESOLVE_WAIT_MS = 1000, COMPACTOR_WAIT_MS = 60000, COMPACTOR_STEP_MS = 50 };
+enum { RESOLVE_WAIT_MS = 1000, COMPACTOR_WAIT_MS = 60000 };
 
 /* Bytes of the segments and indexes that the manifest names. */
 static uint64_t files_bytes(struct kv_engine *engine)
@@ -30,7 +31,7 @@ static uint64_t files_bytes(struct kv_engine *engine)
 /* Seal the active log: the only moment at which compaction needs the writer's place. */
 static enum kv_status seal(struct kv_engine *engine, const struct kv_settings *settings)
 {
-    enum kv_status st = kv_writer_take(engine, settings->busy_timeout_ms);
+    enum kv_status st = kv_writer_wait(engine, settings);
 
     if (st != KV_OK)
         return st;
@@ -45,17 +46,14 @@ static enum kv_status seal(struct kv_engine *engine, const struct kv_settings *s
  */
 static enum kv_status take_compactor(struct kv_engine *engine, const struct kv_settings *settings)
 {
-    unsigned waited_ms = 0;
-    unsigned limit_ms = settings->busy_timeout_ms > COMPACTOR_WAIT_MS ? settings->busy_timeout_ms
+    uint64_t limit_ms = settings->busy_timeout_ms > COMPACTOR_WAIT_MS ? settings->busy_timeout_ms
                                                                       : COMPACTOR_WAIT_MS;
+    struct kv_patience patience = kv_patience_start(engine, settings, limit_ms);
     enum kv_status st;
 
-    while ((st = kv_engine_take_compactor(engine, COMPACTOR_STEP_MS)) == KV_BUSY &&
-           waited_ms < limit_ms) {
-        if (settings->interrupted && settings->interrupted(settings->interrupted_context))
-            return kv_fail(KV_INTERRUPTED, "%s: compaction was interrupted", engine->path);
-        waited_ms += COMPACTOR_STEP_MS;
-    }
+    do
+        st = kv_engine_take_compactor(engine, patience.step_ms);
+    while (st == KV_BUSY && kv_patience_goes_on(&patience, &st));
     return st;
 }
 

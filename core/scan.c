@@ -13,7 +13,12 @@ struct kv_scan {
     bool started;           /* past the first entry: the start bound is behind */
     enum kv_status outcome; /* not KV_OK: what the scan ended with */
     enum kv_direction direction;
+    bool (*interrupted)(void *context);
+    void *interrupted_context;
+    unsigned passed_count; /* deleted rows passed over */
 };
+
+enum { ASK_EVERY_COUNT = 4096 };
 
 /* Copy the bounds, turned into start and end. */
 static enum kv_status set_range(struct kv_scan *scan, const struct kv_range *range)
@@ -22,6 +27,8 @@ static enum kv_status set_range(struct kv_scan *scan, const struct kv_range *ran
     enum kv_status st;
 
     scan->direction = down ? KV_BACKWARD : KV_FORWARD;
+    scan->interrupted = range->interrupted;
+    scan->interrupted_context = range->interrupted_context;
     scan->has_start = down ? range->has_upper : range->has_lower;
     scan->start_open = down ? range->upper_open : range->lower_open;
     scan->has_end = down ? range->has_lower : range->has_upper;
@@ -93,6 +100,15 @@ static bool is_past(const struct kv_scan *scan, struct kv_slice key)
     return order > 0 || (order == 0 && scan->end_open);
 }
 
+/* A deleted row was passed over: there may be millions, and nobody else is asked meanwhile. */
+static enum kv_status pass_over(struct kv_scan *scan)
+{
+    if (++scan->passed_count % ASK_EVERY_COUNT != 0 || !scan->interrupted ||
+        !scan->interrupted(scan->interrupted_context))
+        return KV_OK;
+    return kv_fail(KV_INTERRUPTED, "the scan was interrupted");
+}
+
 /* The next row, tombstones and bounds seen to. */
 static enum kv_status next(struct kv_scan *scan, struct kv_entry *out)
 {
@@ -109,6 +125,9 @@ static enum kv_status next(struct kv_scan *scan, struct kv_entry *out)
             return KV_DONE;
         if (!out->deleted)
             return KV_OK;
+        st = pass_over(scan);
+        if (st != KV_OK)
+            return st;
     }
     return st;
 }

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "backlog.h"
 #include "compact.h"
 #include "hash.h"
 #include "seal.h"
@@ -64,26 +65,6 @@ static enum kv_status seal_if_due(struct kv_txn *txn)
     return due ? seal(txn, false) : KV_OK;
 }
 
-/*
- * Merges that cannot keep up would make every read slower: when too many runs
- * have piled up, wait for them, then help, before taking anything that others want.
- */
-static void let_merges_catch_up(struct kv_store *store, const struct kv_settings *settings)
-{
-    struct kv_engine *engine = &store->engine;
-    size_t limit = (size_t)2 * settings->fanout * settings->tiers;
-    enum kv_status st;
-
-    if (!settings->auto_compact ||
-        kv_engine_wait_for_runs(engine, limit, settings->busy_timeout_ms))
-        return;
-    if (kv_engine_take_compactor(engine, 0) != KV_OK)
-        return;
-    st = kv_compact_by_policy(engine, settings);
-    (void)st;
-    kv_engine_drop_compactor(engine);
-}
-
 enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *settings,
                             struct kv_txn **out)
 {
@@ -94,13 +75,14 @@ enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *se
     *out = NULL;
     settings = kv_store_settings(store, settings);
     st = kv_engine_check_writable(engine);
+    if (st == KV_OK)
+        st = kv_backlog_reduce(store, settings);
     if (st != KV_OK)
         return st;
-    let_merges_catch_up(store, settings);
     txn = calloc(1, sizeof(*txn));
     if (!txn)
         return kv_fail_nomem();
-    st = kv_writer_take(engine, settings->busy_timeout_ms);
+    st = kv_writer_wait(engine, settings);
     if (st != KV_OK) {
         free(txn);
         return st;

@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "failover.h"
+#include "patience.h"
 #include "seal.h"
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -112,6 +113,17 @@ enum kv_status kv_writer_take(struct kv_engine *engine, unsigned timeout_ms)
         st = catch_up(engine);
     if (st != KV_OK)
         kv_engine_drop_writer(engine, died);
+    return st;
+}
+
+enum kv_status kv_writer_wait(struct kv_engine *engine, const struct kv_settings *settings)
+{
+    struct kv_patience patience = kv_patience_start(engine, settings, settings->busy_timeout_ms);
+    enum kv_status st;
+
+    do
+        st = kv_writer_take(engine, patience.step_ms);
+    while (st == KV_BUSY && kv_patience_goes_on(&patience, &st));
     return st;
 }
 

@@ -6,6 +6,7 @@
 #define KV_WRITER_H
 
 #include "engine.h"
+#include "kv.h"
 
 /*
  * Take WRITER, waiting up to `timeout_ms` (KV_BUSY). The newest version is
@@ -14,6 +15,10 @@
  * Give it back with kv_engine_drop_writer.
  */
 enum kv_status kv_writer_take(struct kv_engine *engine, unsigned timeout_ms) KV_WARN_UNUSED;
+
+/* The same, waiting up to settings->busy_timeout_ms, unless settings->interrupted says so meanwhile (KV_INTERRUPTED). */
+enum kv_status kv_writer_wait(struct kv_engine *engine,
+                              const struct kv_settings *settings) KV_WARN_UNUSED;
 
 /*
  * Fail over because of doubt about the log's tail; WRITER is held, nothing is

@@ -13,8 +13,11 @@ struct kv_batch_item {
     bool is_found;
 };
 
-void kv_batch_clear(struct kv_batch *batch)
+enum { ASK_EVERY_COUNT = 1024 };
+
+void kv_batch_clear(struct kv_batch *batch, struct kv_connection *connection)
 {
+    batch->connection = connection;
     batch->count = 0;
     batch->keys.size = 0;
     batch->own.size = 0;
@@ -85,6 +88,14 @@ void kv_batch_start(struct kv_batch *batch, bool descending)
     batch->is_descending = descending;
 }
 
+/* A long list of keys, most of which may not be there, is looked up without SQLite's notice. */
+static enum kv_status go_on(const struct kv_batch *batch, size_t done_count)
+{
+    if (done_count % ASK_EVERY_COUNT != 0 || !kv_connection_interrupted(batch->connection))
+        return KV_OK;
+    return kv_fail(KV_INTERRUPTED, "looking keys up was interrupted");
+}
+
 static enum kv_status prefetch_item(struct kv_batch *batch, struct kv_batch_item *item,
                                     struct kv_snapshot *snapshot, struct kv_txn *txn)
 {
@@ -107,8 +118,11 @@ enum kv_status kv_batch_prefetch(struct kv_batch *batch, struct kv_snapshot *sna
 {
     enum kv_status st = KV_OK;
 
-    for (size_t i = 0; i < batch->count && st == KV_OK; i++)
+    for (size_t i = 0; i < batch->count && st == KV_OK; i++) {
         st = prefetch_item(batch, &batch->items[i], snapshot, txn);
+        if (st == KV_OK)
+            st = go_on(batch, i + 1);
+    }
     batch->is_prefetched = true;
     return st;
 }
@@ -142,6 +156,8 @@ enum kv_status kv_batch_next(struct kv_batch *batch, struct kv_snapshot *snapsho
 
         batch->position++;
         *key = key_of(batch, item);
+        if (st == KV_DONE)
+            st = go_on(batch, batch->position) == KV_OK ? KV_DONE : KV_INTERRUPTED;
         if (st != KV_DONE)
             return st;
     }

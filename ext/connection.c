@@ -96,7 +96,7 @@ sqlite3_stmt *kv_connection_begin_work(struct kv_connection *connection)
     sqlite3_stmt *before = connection->probe;
 
     if (!KV_HAS_IS_INTERRUPTED()) {
-        /* Without a probe the work cannot be interrupted; it is done all the same. */
+        /* Without a probe each question needs one of its own. */
         connection->probe = NULL;
         (void)sqlite3_prepare_v2(connection->db, "SELECT 1", -1, &connection->probe, NULL);
     }
@@ -113,14 +113,19 @@ void kv_connection_end_work(struct kv_connection *connection, sqlite3_stmt *befo
 bool kv_connection_interrupted(void *context)
 {
     struct kv_connection *connection = (struct kv_connection *)context;
-    int code;
+    sqlite3_stmt *probe = connection->probe;
+    int code = SQLITE_OK;
 
     if (KV_HAS_IS_INTERRUPTED())
         return kv_sqlite_is_interrupted(connection->db) != 0;
-    if (!connection->probe)
-        return false;
-    code = sqlite3_step(connection->probe);
-    sqlite3_reset(connection->probe);
+    if (!probe) /* outside of long work, or preparing it was interrupted: as this would be */
+        code = sqlite3_prepare_v2(connection->db, "SELECT 1", -1, &probe, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(probe);
+    if (probe == connection->probe)
+        sqlite3_reset(probe);
+    else
+        sqlite3_finalize(probe);
     return code == SQLITE_INTERRUPT;
 }
 

@@ -204,7 +204,7 @@ static int read_list(struct kv_cursor *cursor, sqlite3_value *list)
     sqlite3_value *value;
     int code;
 
-    kv_batch_clear(&cursor->batch);
+    kv_batch_clear(&cursor->batch, cursor->link->connection);
     for (code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value;
          code = sqlite3_vtab_in_next(list, &value)) {
         switch (kv_bound_equal(value, affinity, &cursor->lower)) {
@@ -262,9 +262,11 @@ static int filter_batch(struct kv_cursor *cursor, int plan, sqlite3_value *list)
 /* ---- Ranges */
 
 /* One scan of the cursor's view. */
-static enum kv_status open_scan(struct kv_cursor *cursor, const struct kv_range *range,
+static enum kv_status open_scan(struct kv_cursor *cursor, struct kv_range *range,
                                 struct kv_scan **out)
 {
+    range->interrupted = kv_connection_interrupted;
+    range->interrupted_context = cursor->link->connection;
     return kv_scan_open(cursor->view->snapshot, cursor->link->txn, range, out);
 }
 

@@ -31,7 +31,8 @@ static enum kv_status check_rows(struct kv_table *table, struct kv_scan *scan)
 
 static enum kv_status check(struct kv_table *table)
 {
-    struct kv_range everything = {.has_lower = false};
+    struct kv_range everything = {.interrupted = kv_connection_interrupted,
+                                  .interrupted_context = table->connection};
     struct kv_scan *scan = NULL;
     struct kv_view *view;
     enum kv_status st = kv_link_acquire(table->link, &view);

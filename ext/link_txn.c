@@ -62,15 +62,17 @@ static bool is_overtaken(const struct kv_link *link)
 static enum kv_status begin_waiting(struct kv_link *link)
 {
     struct kv_connection *connection = link->connection;
-    enum kv_status st;
+    bool is_behind = kv_store_is_behind(link->store, &link->settings);
+    enum kv_status st = KV_BUSY;
 
-    /* Asking SQLite for its timeout costs as much as all else: only who meets a writer does. */
+    /* Asking SQLite for its timeout costs as much as all else: only who has to wait does. */
     link->settings.busy_timeout_ms = 0;
-    st = kv_txn_begin(link->store, &link->settings, &link->txn);
+    if (!is_behind)
+        st = kv_txn_begin(link->store, &link->settings, &link->txn);
     if (st != KV_BUSY)
         return st;
     link->settings.busy_timeout_ms = kv_connection_busy_timeout_ms(connection);
-    if (link->settings.busy_timeout_ms) {
+    if (link->settings.busy_timeout_ms || is_behind) {
         sqlite3_stmt *before = kv_connection_begin_work(connection);
 
         st = kv_txn_begin(link->store, &link->settings, &link->txn);

@@ -261,6 +261,7 @@ static const char *const long_work[] = {
     "SELECT count(*) FROM kv_check",
     "UPDATE kv SET value = value || 'x'",
     "SELECT count(*) FROM kv a, kv b WHERE a.key IN (b.value, b.key, 'x')",
+    "SELECT count(*) FROM kv WHERE key IN (SELECT key || 'x' FROM kv)",
 };
 enum { LONG_WORK = sizeof(long_work) / sizeof(long_work[0]) };
 
@@ -325,6 +326,37 @@ START_TEST(test_ext_host_interrupt_stops_long_work)
 }
 END_TEST
 
+/* ---- Interruption of a wait */
+
+static const char *const waiting[] = {"INSERT INTO kv VALUES('b', 2)", "SELECT kv_compact('kv')",
+                                      "INSERT INTO kv(kv) VALUES('compact')"};
+enum { WAITING = sizeof(waiting) / sizeof(waiting[0]) };
+
+START_TEST(test_ext_host_interrupt_stops_waiting)
+{
+    sqlite3 *first = database_open(":memory:"), *second = database_open(":memory:");
+    struct interruption interruption = {.db = second, .after_ms = 100, .clock = CLOCK_MONOTONIC};
+    pthread_t thread;
+    long late_ms;
+
+    database_run(first, "CREATE VIRTUAL TABLE kv USING kv(path='data')");
+    database_run(second, "CREATE VIRTUAL TABLE kv USING kv(path='data')");
+    sqlite3_busy_timeout(second, 40000);
+    database_run(first, "BEGIN; INSERT INTO kv VALUES('a', 1)");
+    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt_later, &interruption), 0);
+    database_fails(second, waiting[_i], SQLITE_INTERRUPT);
+    late_ms = used_ms(CLOCK_MONOTONIC) - interruption.used_ms;
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_msg(late_ms < 10000, "%ld ms late",
+                  late_ms); /* other programs keep it waiting, too */
+    database_run(first, "COMMIT");
+    database_run(second, "INSERT INTO kv VALUES('c', 3)");
+    database_expect(first, "SELECT key FROM kv", "a c");
+    database_close(first);
+    database_close(second);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ext_host");
@@ -338,6 +370,7 @@ int main(void)
     tcase_add_test(all, test_ext_host_old_library_is_refused);
     tcase_add_loop_test(all, test_ext_host_unknown_busy_timeout_is_none, 0, 2);
     tcase_add_loop_test(all, test_ext_host_interrupt_stops_long_work, 0, LONG_WORK);
+    tcase_add_loop_test(all, test_ext_host_interrupt_stops_waiting, 0, WAITING);
     suite_add_tcase(suite, all);
     return kv_run_suite(suite);
 }

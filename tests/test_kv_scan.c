@@ -533,6 +533,44 @@ START_TEST(test_kv_other_snapshots_see_commits_only)
 }
 END_TEST
 
+/* ---- Interruption */
+
+static bool at_the_second(void *context)
+{
+    return ++*(unsigned *)context == 2;
+}
+
+/* Goal: the search for a row among many deleted ones can be stopped, and only that. */
+START_TEST(test_kv_scan_can_be_interrupted)
+{
+    unsigned asked = 0;
+    struct kv_range range = {
+        .descending = _i, .interrupted = at_the_second, .interrupted_context = &asked};
+    struct kv_snapshot *snapshot = world_snapshot(&world);
+    struct kv_txn *txn = world_begin(&world);
+    struct kv_scan *scan;
+    struct kv_entry entry;
+
+    for (unsigned i = 0; i < 20000; i++) {
+        char key[16];
+
+        snprintf(key, sizeof(key), "k%05u", i);
+        txn_delete(txn, key);
+    }
+    txn_put(txn, _i ? "a" : "z", "found");
+    ck_kv(kv_scan_open(snapshot, txn, &range, &scan));
+    ck_kv_is(kv_scan_next(scan, &entry), KV_INTERRUPTED);
+    ck_assert_uint_eq(asked, 2);
+    ck_kv_is(kv_scan_next(scan, &entry), KV_INTERRUPTED);
+    kv_scan_close(scan);
+    ck_kv(kv_scan_open(snapshot, txn, &range, &scan));
+    expect_next(scan, _i ? "a" : "z", "found");
+    kv_scan_close(scan);
+    kv_txn_abort(txn);
+    kv_snapshot_free(snapshot);
+}
+END_TEST
+
 static Suite *kv_scan_suite(void)
 {
     Suite *suite = suite_create("kv_scan");
@@ -551,6 +589,7 @@ static Suite *kv_scan_suite(void)
     tcase_add_test(tests, test_kv_own_scan_after_abort);
     tcase_add_test(tests, test_kv_own_entry_outlives_the_write);
     tcase_add_test(tests, test_kv_other_snapshots_see_commits_only);
+    tcase_add_loop_test(tests, test_kv_scan_can_be_interrupted, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
 }
