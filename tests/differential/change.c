@@ -259,20 +259,47 @@ static struct op update_key(struct random *random, const struct table *tables)
     return finish(&draft, CLASS_UPDATE_KEY);
 }
 
-/* Each row must meet at most one partner: `a` is unique and of the key's type. */
+/* Whose row is the partner of a row of k. */
+static void partner(struct draft *draft)
+{
+    struct random *random = draft->context.random;
+    const struct table *tables = draft->context.tables;
+    const struct table *other = random_table(random, tables);
+    bool is_alike = other->columns[0].family == tables[0].columns[0].family;
+
+    if (is_alike && random_chance(random, 35))
+        text_add(&draft->text, "a.v FROM %s AS a WHERE a.key = z.key", other->name);
+    else
+        text_add(&draft->text, "%s FROM %s AS a WHERE a.a = z.key",
+                 random_chance(random, 50) ? "a.b" : "a.id + 1",
+                 random_chance(random, 60) ? "o" : "fixed");
+}
+
+/*
+ * Each row must meet at most one partner: `a` is unique and of the key's type.
+ * The order in which they meet is open, so that only one row gets a new key.
+ */
 static struct op update_from(struct random *random, const struct table *tables)
 {
     struct draft draft = new_draft(random, tables);
+    bool sets_key = random_chance(random, 20);
 
     draft.context.table = &tables[0];
     draft.name = random_chance(random, 20) ? tables[0].other_name : tables[0].name;
-    text_add(&draft.text, "UPDATE " FRAGMENT "%s " END "%s AS z SET v = ", conflict_clause(random),
+    text_add(&draft.text, "UPDATE " FRAGMENT "%s " END "%s AS z SET ", conflict_clause(random),
              draft.name);
-    text_add(&draft.text, random_chance(random, 50) ? "a.b" : "a.id + 1");
-    text_add(&draft.text, " FROM %s AS a WHERE a.a = z.key",
-             random_chance(random, 60) ? "o" : "fixed");
-    if (random_chance(random, 50)) {
-        draft.context.prefix = "z.";
+    if (sets_key) {
+        text_add(&draft.text, "key = ");
+        literal_key(random, &tables[0], &draft.text);
+        text_add(&draft.text, ", ");
+    }
+    text_add(&draft.text, "v = ");
+    partner(&draft);
+    draft.context.prefix = "z.";
+    if (sets_key) {
+        text_add(&draft.text, " AND z.key = ");
+        literal_key(random, &tables[0], &draft.text);
+    } else if (random_chance(random, 50)) {
         text_add(&draft.text, FRAGMENT " AND ");
         condition_range(&draft.context, &draft.text);
         text_add(&draft.text, END);

@@ -91,12 +91,23 @@ void condition_range(const struct context *context, struct text *out)
     text_add(out, END);
 }
 
+/* The table itself, or one whose keys are of its kind. */
+static const struct table *alike(const struct context *context)
+{
+    const struct table *other = random_table(context->random, context->tables);
+
+    if (context->is_long || other->columns[0].family != context->table->columns[0].family)
+        return context->table;
+    return other;
+}
+
 /* A query for IN; its column leaves the key as it is, too. */
 static void list_query(const struct context *context, struct text *out)
 {
     struct context other = *context;
 
     other.prefix = "";
+    other.table = alike(context);
     switch (random_below(context->random, 3)) {
     case 0: text_add(out, "SELECT %s FROM fixed", condition_partner(context)); break;
     case 1:
@@ -104,7 +115,7 @@ static void list_query(const struct context *context, struct text *out)
                  context->is_long ? "fixed" : "o");
         break;
     default:
-        text_add(out, "SELECT key FROM %s", context->table->name);
+        text_add(out, "SELECT key FROM %s", other.table->name);
         text_add(out, FRAGMENT " WHERE ");
         condition_range(&other, out);
         text_add(out, END);
@@ -151,6 +162,28 @@ void condition_pattern(const struct context *context, struct text *out)
         text_add(out, " LIKE ");
         literal_like(context->random, out);
     }
+}
+
+/* The key and a value beside others. */
+static void pair(const struct context *context, struct text *out)
+{
+    struct context other = *context;
+    bool is_list;
+
+    other.prefix = "";
+    text_add(out, "(%skey, %sv) ", context->prefix, context->prefix);
+    if (random_chance(context->random, 40)) {
+        text_add(out, "IN (SELECT key, v FROM %s WHERE ", context->table->name);
+        condition_range(&other, out);
+        text_add(out, ")");
+        return;
+    }
+    is_list = random_chance(context->random, 50);
+    text_add(out, is_list ? "IN (VALUES (" : "= (");
+    key_literal(context, out);
+    text_add(out, ", ");
+    literal_value(context->random, out);
+    text_add(out, is_list ? "))" : ")");
 }
 
 /* Comparisons of the key that no lookup answers. */
@@ -243,7 +276,7 @@ static void value_condition(const struct context *context, struct text *out)
 
 static void simple(const struct context *context, struct text *out)
 {
-    switch (random_below(context->random, 16)) {
+    switch (random_below(context->random, 17)) {
     case 0:
     case 1:
     case 2: condition_point(context, out); break;
@@ -258,6 +291,7 @@ static void simple(const struct context *context, struct text *out)
     case 11: key_null(context, out); break;
     case 12: key_scalar(context, out); break;
     case 13: exists(context, out); break;
+    case 14: pair(context, out); break;
     default: value_condition(context, out); break;
     }
 }
@@ -340,6 +374,13 @@ void expression_any(const struct context *context, struct text *out)
     }
     if (random_chance(context->random, 4) && !context->is_safe) {
         failing(context, out);
+        return;
+    }
+    if (random_chance(context->random, 4)) {
+        text_add(out, "(SELECT %s FROM fixed WHERE fixed.%s %s %skey)",
+                 random_chance(context->random, 50) ? "count(*)" : "min(fixed.id)",
+                 condition_partner(context), random_chance(context->random, 50) ? "<" : "=",
+                 context->prefix);
         return;
     }
     expression_column(context, &column);

@@ -2,13 +2,15 @@
  * differential: random SQL against kv tables and against ordinary WITHOUT ROWID
  * tables of the same shape, statement by statement with the same results.
  *
- *   differential [--statements=N] [--seed=S] [--length=L] [--jobs=J]
- *   differential --episode=S [--length=L]
+ *   differential [options]              episodes from --seed on, until --statements were run
+ *   differential [options] --episode=S  this one
+ *   differential [options] SCRIPT…      what these say (see script.h)
  *
- * An episode is about L statements in a fresh pair of worlds (see world.h) and
- * depends on its seed only; --episode replays one. A difference is shrunk to a
- * short script, which is printed with the seed. The seed S of a whole run is
- * the first episode's. DIFFERENTIAL_DIR says where the files go (memory, if possible).
+ * An episode is about --length statements in a fresh pair of worlds (see
+ * world.h) and depends on its seed only. A difference is shrunk to a short script, which
+ * is printed, and kept in the directory --save. --so=kv.so loads that instead of
+ * the extension that is linked in. --jobs episodes run at a time. The environment's
+ * DIFFERENTIAL_DIR says where the files go (memory, if possible).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +22,8 @@
 
 #include "episode.h"
 #include "files.h"
+#include "intruder.h"
+#include "process.h"
 #include "script.h"
 #include "shrink.h"
 #include "trial.h"
@@ -33,6 +37,10 @@ struct options {
     unsigned jobs;
     bool one_episode;
     bool is_verbose;
+    const char *extension; /* a file; NULL: the one that is linked in */
+    const char *save;      /* a directory for scripts; NULL: they are printed only */
+    char **scripts;        /* to be run instead of episodes */
+    unsigned script_count;
 };
 
 struct job {
@@ -75,7 +83,11 @@ static bool read_option(struct options *options, const char *argument)
     else if ((value = value_of(argument, "--episode"))) {
         options->seed = strtoull(value, NULL, 10);
         options->one_episode = true;
-    } else if (strcmp(argument, "--verbose") == 0)
+    } else if ((value = value_of(argument, "--so")))
+        options->extension = value;
+    else if ((value = value_of(argument, "--save")))
+        options->save = value;
+    else if (strcmp(argument, "--verbose") == 0)
         options->is_verbose = true;
     else
         return false;
@@ -84,10 +96,14 @@ static bool read_option(struct options *options, const char *argument)
 
 static bool read_options(int argc, char **argv, struct options *options)
 {
+    int i = 1;
+
     *options = (struct options){.statements = 100000, .seed = 1, .length = 1000, .jobs = 2};
-    for (int i = 1; i < argc; i++)
+    for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++)
         if (!read_option(options, argv[i]))
             return false;
+    options->scripts = argv + i;
+    options->script_count = (unsigned)(argc - i);
     if (options->jobs < 1 || options->jobs > JOBS_MAX)
         options->jobs = 1;
     if (options->length < LENGTH_MIN)
@@ -116,8 +132,38 @@ static void add_figures(struct figures *sum, const struct figures *figures)
     sum->skipped += figures->skipped;
     sum->failed += figures->failed;
     sum->rows += figures->rows;
+    sum->comparisons += figures->comparisons;
+    sum->committed += figures->committed;
     for (int i = 0; i < CLASS_COUNT; i++)
         sum->of_class[i] += figures->of_class[i];
+}
+
+/* How to have the episode again. */
+static void print_name(const struct session *session, const struct episode *episode)
+{
+    if (session->options.script_count)
+        printf("differential %s", session->options.scripts[episode->seed]);
+    else
+        printf("differential --episode=%llu --length=%zu", (unsigned long long)episode->seed,
+               session->options.length);
+}
+
+static void save(const struct session *session, const struct episode *episode)
+{
+    char path[PATH_BYTES];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/differential-%llu.sql", session->options.save,
+             (unsigned long long)episode->seed);
+    if (!(file = fopen(path, "w"))) {
+        perror(path);
+        return;
+    }
+    script_print(file, episode);
+    if (fclose(file) != 0)
+        perror(path);
+    else
+        printf("---- saved: differential %s\n", path);
 }
 
 static void report_failure(struct session *session, struct job *job)
@@ -126,26 +172,52 @@ static void report_failure(struct session *session, struct job *job)
     const struct report *report = job->trial.report;
 
     session->failures++;
-    printf("differential --episode=%llu --length=%zu: operation %zu of %zu:\n%s",
-           (unsigned long long)episode->seed, session->options.length, report->failed_at,
-           episode->ops.count, report->what);
+    print_name(session, episode);
+    printf(": operation %zu of %zu:\n%s", report->failed_at, episode->ops.count, report->what);
     fflush(stdout);
     shrink(&episode->ops, &episode->setting, &job->trial, SHRINK_SECONDS);
     printf("---- shrunk to %zu operations:\n", episode->ops.count);
-    script_print(stdout, &episode->ops, &episode->setting);
+    script_print(stdout, episode);
     printf("---- which differ:\n%s----\n", report->what);
+    if (session->options.save)
+        save(session, episode);
     fflush(stdout);
+}
+
+static void read_script(const char *path, struct episode *episode)
+{
+    FILE *file = fopen(path, "r");
+
+    if (!file) {
+        perror(path);
+        exit(2);
+    }
+    if (!script_read(file, episode)) {
+        fprintf(stderr, "differential: %s is not a script\n", path);
+        exit(2);
+    }
+    fclose(file);
 }
 
 static void start(struct session *session, struct job *job)
 {
-    uint64_t seed = session->options.seed + session->started++;
+    const struct options *options = &session->options;
+    struct episode *episode = &job->episode;
 
-    episode_init(&job->episode, seed, session->options.length);
-    trial_start(&job->trial, &job->episode.ops, &job->episode.setting);
+    if (options->script_count) {
+        read_script(options->scripts[session->started], episode);
+        episode->seed = session->started;
+    } else {
+        episode_init(episode, options->seed + session->started, options->length);
+    }
+    session->started++;
+    episode->setting.extension = options->extension;
+    if (options->is_verbose) {
+        print_name(session, episode);
+        printf("\n");
+    }
+    trial_start(&job->trial, &episode->ops, &episode->setting);
     job->is_running = true;
-    if (session->options.is_verbose)
-        printf("episode %llu\n", (unsigned long long)seed);
 }
 
 static void finish(struct session *session, struct job *job, int status)
@@ -162,10 +234,13 @@ static void finish(struct session *session, struct job *job, int status)
 
 static bool wants_more(const struct session *session)
 {
-    if (session->options.one_episode)
+    const struct options *options = &session->options;
+
+    if (options->script_count)
+        return session->started < options->script_count;
+    if (options->one_episode)
         return session->started == 0;
-    return session->sum.statements < session->options.statements &&
-           session->failures < FAILURES_MAX;
+    return session->sum.statements < options->statements && session->failures < FAILURES_MAX;
 }
 
 /* Wait for any of the jobs. False: none was running. */
@@ -215,14 +290,15 @@ static void print_figures(const struct session *session)
            session->episodes ? 100 * (session->episodes - session->failures) / session->episodes
                              : 0,
            session->episodes, session->failures);
-    printf("differential: %llu statements (%.0f/s)", sum->statements,
-           (double)sum->statements / seconds);
+    printf("differential: %llu statements (", sum->statements);
     for (int i = 0; i < CLASS_COUNT; i++)
-        printf(", %llu %s", sum->of_class[i], op_class_name((enum op_class)i));
-    printf("; %llu skipped, %llu failed alike, %llu rows, %u episodes from seed %llu, %u "
-           "differences\n",
-           sum->skipped, sum->failed, sum->rows, session->episodes,
-           (unsigned long long)session->options.seed, session->failures);
+        printf("%s%llu %s", i ? ", " : "", sum->of_class[i], op_class_name((enum op_class)i));
+    printf("; %llu failed alike, %llu killed intruders had committed, %llu skipped), %u episodes",
+           sum->failed, sum->committed, sum->skipped, session->episodes);
+    if (!session->options.script_count)
+        printf(" from seed %llu", (unsigned long long)session->options.seed);
+    printf(", %llu comparisons, %llu rows, %.0f statements/s, %u differences\n", sum->comparisons,
+           sum->rows, (double)sum->statements / seconds, session->failures);
 }
 
 int main(int argc, char **argv)
@@ -230,11 +306,13 @@ int main(int argc, char **argv)
     static struct session session;
 
     if (argc > 1 && strcmp(argv[1], "--wait-for") == 0)
-        return run_waiter(argc, argv);
+        return process_wait_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "--intrude") == 0)
+        return intruder_main(argc, argv);
     if (!read_options(argc, argv, &session.options)) {
         fprintf(stderr,
                 "usage: differential [--statements=N] [--seed=S] [--episode=S] [--length=L] "
-                "[--jobs=J] [--verbose]\n");
+                "[--jobs=J] [--so=FILE] [--save=DIR] [--verbose] [SCRIPT...]\n");
         return 2;
     }
     make_directory(&session);

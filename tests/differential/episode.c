@@ -2,9 +2,11 @@
 #include "episode.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "change.h"
+#include "intruder.h"
 #include "query.h"
 
 enum {
@@ -344,9 +346,8 @@ static void fault(struct maker *maker)
 /* Statements about a whole database. */
 static void database(struct maker *maker)
 {
-    static const char *const statements[] = {
-        "VACUUM",          "ANALYZE", "PRAGMA integrity_check", "PRAGMA quick_check",
-        "PRAGMA optimize", "REINDEX"};
+    static const char *const statements[] = {"VACUUM", "ANALYZE", "PRAGMA integrity_check",
+                                             "PRAGMA quick_check", "REINDEX"};
 
     add_fixed_sql(maker, CLASS_SCHEMA, OP_IS_SCHEMA, RANDOM_PICK(&maker->random, statements));
 }
@@ -398,6 +399,13 @@ static void schema(struct maker *maker)
     }
 }
 
+/* What was temporary is gone after closing. */
+static void create_lost(struct maker *maker)
+{
+    create_table(maker, 0, &maker->episode->tables[3], "");
+    add_fixed_sql(maker, CLASS_SCHEMA, OP_IS_SCHEMA, "ALTER TABLE k2_moved RENAME TO k2");
+}
+
 static void reopen(struct maker *maker)
 {
     bool is_crash = random_chance(&maker->random, 40);
@@ -405,9 +413,51 @@ static void reopen(struct maker *maker)
     add_anywhere(maker, (struct op){.kind = is_crash ? OP_CRASH : OP_REOPEN,
                                     .class = is_crash ? CLASS_CRASH : CLASS_REOPEN,
                                     .flags = random_chance(&maker->random, 50) ? OP_ALL : 0});
-    /* What was temporary is gone. */
-    create_table(maker, 0, &maker->episode->tables[3], "");
-    add_fixed_sql(maker, CLASS_SCHEMA, OP_IS_SCHEMA, "ALTER TABLE k2_moved RENAME TO k2");
+    create_lost(maker);
+}
+
+/* Most of its life is short, as is what it does. */
+static int lifetime(struct random *random)
+{
+    static const unsigned limits[] = {300, 1500, 1500, 4000, 20000};
+
+    return (int)random_below(random, RANDOM_PICK(random, limits));
+}
+
+static void add_marker(const struct table *k, int number, struct text *sql)
+{
+    text_add(sql, "INSERT OR REPLACE INTO k VALUES(" MARKER_KEY ", %d", number);
+    for (int i = 2; i < k->column_count; i++)
+        text_add(sql, ", 1");
+    text_add(sql, ")");
+}
+
+/* Only k may be changed: two stores need not agree after a death. */
+static void intruder(struct maker *maker)
+{
+    struct random *random = &maker->random;
+    const struct table *k = &maker->episode->tables[0];
+    const struct table only_k[TABLE_COUNT] = {*k, *k, *k, *k};
+    struct op op = {.kind = OP_INTRUDE,
+                    .class = CLASS_INTRUDER,
+                    .flags = random_chance(random, 25) ? OP_ALL : 0,
+                    .count = lifetime(random),
+                    .number = (int)random_between(random, 1, 1000000000)};
+    struct text sql = {0};
+
+    for (unsigned i = random_below(random, 6); i > 0; i--) {
+        struct op change =
+            random_chance(random, 20) ? change_much(random, only_k) : change_any(random, only_k);
+
+        text_add(&sql, FRAGMENT "%s;\n" END, change.sql);
+        free(change.sql);
+    }
+    add_marker(k, op.number, &sql);
+    op.sql = text_take(&sql);
+    commit_all(maker);
+    add(maker, op);
+    if (op.flags & OP_ALL)
+        create_lost(maker);
 }
 
 static char *copy_of(const char *text)
@@ -478,8 +528,10 @@ static void something(struct maker *maker)
         fault(maker);
     else if (which < 990)
         schema(maker);
-    else if (which < 995)
+    else if (which < 994)
         reopen(maker);
+    else if (which < 997)
+        intruder(maker);
     if (random_chance(&maker->random, REPEATED_PERCENT))
         repeat(maker);
 }

@@ -93,13 +93,13 @@ static const char *const blobs[] = {
 /* Mostly small; now and then as large as a value usually gets, and rarely huge. */
 static unsigned random_size(struct random *random)
 {
-    unsigned which = random_below(random, 20000);
+    unsigned which = random_below(random, 10000);
 
     if (which == 0)
         return random_between(random, 1 << 20, 16 << 20);
-    if (which < 100)
+    if (which < 50)
         return random_between(random, 4000, 65536);
-    if (which < 3000)
+    if (which < 1500)
         return random_between(random, 100, 3000);
     return random_between(random, 0, 100);
 }

@@ -6,11 +6,11 @@
 const char *op_class_name(enum op_class class)
 {
     static const char *const names[CLASS_COUNT] = {
-        "setup",       "insert", "insert select", "replace",  "update",      "update key",
-        "update from", "delete", "point",         "range",    "list",        "pattern",
-        "aggregate",   "join",   "subquery",      "compound", "transaction", "savepoint",
-        "ordinary",    "view",   "cursor",        "schema",   "compact",     "reopen",
-        "crash",       "fault",  "content",
+        "setup",       "insert",   "insert select", "replace",  "update",      "update key",
+        "update from", "delete",   "point",         "range",    "list",        "pattern",
+        "aggregate",   "join",     "subquery",      "compound", "transaction", "savepoint",
+        "ordinary",    "view",     "cursor",        "schema",   "compact",     "reopen",
+        "crash",       "intruder", "fault",         "content",
     };
 
     return names[class];

@@ -34,19 +34,21 @@ enum op_class {
     CLASS_COMPACT,
     CLASS_REOPEN,
     CLASS_CRASH,
+    CLASS_INTRUDER,
     CLASS_FAULT,
     CLASS_CONTENT,
     CLASS_COUNT
 };
 
 enum op_kind {
-    OP_RUN,    /* all statements of `sql`, until one fails */
-    OP_OPEN,   /* begin to read `sql` in cursor `slot` */
-    OP_STEP,   /* `count` rows more from the cursor */
-    OP_CLOSE,  /* the cursor */
-    OP_REOPEN, /* close and open the connection, or all of them */
-    OP_CRASH,  /* go on with a copy of all files as they are now, as after kill -9 */
-    OP_VETO,   /* the connection's next commit is refused by its commit hook */
+    OP_RUN,     /* all statements of `sql`, until one fails */
+    OP_OPEN,    /* begin to read `sql` in cursor `slot` */
+    OP_STEP,    /* `count` rows more from the cursor */
+    OP_CLOSE,   /* the cursor */
+    OP_REOPEN,  /* close and open the connection, or all of them */
+    OP_CRASH,   /* go on with a copy of all files as they are now, as after kill -9 */
+    OP_INTRUDE, /* another process runs `sql`, killed after `count` microseconds: see intruder.h */
+    OP_VETO,    /* the connection's next commit is refused by its commit hook */
 };
 
 enum op_flag {
@@ -55,7 +57,7 @@ enum op_flag {
     OP_IS_SCHEMA = 4,  /* changes the schema */
     OP_MAINTAINS = 8,  /* runs on the kv tables only, must succeed and give no rows */
     OP_REFILTERS = 16, /* a cursor that reads its table anew for each row of another */
-    OP_ALL = 32,       /* all connections */
+    OP_ALL = 32,       /* all connections; of OP_INTRUDE, they are closed meanwhile */
     OP_BINDS = 64,     /* values are bound as parameters */
 };
 
@@ -66,6 +68,7 @@ struct op {
     int connection;
     int slot;
     int count;
+    int number;     /* OP_INTRUDE: what the marker is set to */
     char *sql;      /* marked: see text.h */
     char *ordinary; /* what runs on the ordinary tables instead; NULL: the same */
 };

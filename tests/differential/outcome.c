@@ -76,7 +76,7 @@ static bool number_differs(const char *name, sqlite3_int64 kv, sqlite3_int64 ord
     return true;
 }
 
-bool outcome_differs(struct outcome *kv, struct outcome *ordinary, bool ordered, bool counts,
+bool outcome_differs(struct outcome *kv, struct outcome *ordinary, unsigned compared,
                      struct text *what)
 {
     bool differs = false;
@@ -91,13 +91,14 @@ bool outcome_differs(struct outcome *kv, struct outcome *ordinary, bool ordered,
         return true;
     }
     /* What came before a failure depends on the plan. */
-    if (kv->code == SQLITE_OK && !rows_equal(&kv->rows, &ordinary->rows, ordered)) {
+    if (kv->code == SQLITE_OK &&
+        !rows_equal(&kv->rows, &ordinary->rows, compared & COMPARE_ORDER)) {
         describe_missing("kv", &kv->rows, &ordinary->rows, what);
         describe_missing("ordinary", &ordinary->rows, &kv->rows, what);
         return true;
     }
     /* A statement that was never prepared leaves changes() as it was. */
-    if (counts && kv->ran && ordinary->ran) {
+    if (compared & COMPARE_CHANGES && kv->ran && ordinary->ran) {
         differs |= number_differs("changes()", kv->changes, ordinary->changes, what);
         differs |=
             number_differs("total_changes()", kv->total_changes, ordinary->total_changes, what);
@@ -105,7 +106,7 @@ bool outcome_differs(struct outcome *kv, struct outcome *ordinary, bool ordered,
     differs |= number_differs("last_insert_rowid()", kv->last_rowid, ordinary->last_rowid, what);
     differs |= number_differs("autocommit", kv->autocommit, ordinary->autocommit, what);
     /* After a failure it may be another: see align_locks in run.c. */
-    if (kv->code == SQLITE_OK)
+    if (kv->code == SQLITE_OK && compared & COMPARE_TXN_STATE)
         differs |= number_differs("transaction state", kv->txn_state, ordinary->txn_state, what);
     return differs;
 }

@@ -85,8 +85,11 @@ static void order(struct draft *draft)
         "key DESC NULLS LAST",
     };
 
-    if (random_chance(draft->context.random, 35))
+    if (random_chance(draft->context.random, 35)) {
+        if (draft->context.in_order)
+            limit(draft);
         return;
+    }
     draft->flags |= OP_ORDERED;
     text_add(&draft->text, FRAGMENT " ORDER BY %s", RANDOM_PICK(draft->context.random, orders));
     if (random_chance(draft->context.random, 40))
@@ -99,6 +102,8 @@ static struct op simple(struct random *random, const struct table *tables, enum 
 {
     struct draft draft = new_draft(random, tables);
 
+    /* Then the first rows are the same without ORDER BY, too. */
+    draft.context.in_order = class == CLASS_RANGE && random_chance(random, 40);
     text_add(&draft.text, "SELECT ");
     columns(&draft);
     text_add(&draft.text, " FROM %s WHERE ", name_of(&draft));
@@ -127,12 +132,13 @@ static struct op aggregate(struct random *random, const struct table *tables)
         "sum(key IS NOT NULL), total(length(key))",
         "max(v), typeof(max(v))",
         "count(DISTINCT typeof(v)), max(length(v))",
-        "min(v), key",
+        "min(key), v",
         "group_concat(typeof(key))",
     };
     struct draft draft = new_draft(random, tables);
 
     draft.flags |= OP_ORDERED;
+    draft.context.in_order = true; /* for group_concat */
     text_add(&draft.text, "SELECT %s FROM %s", RANDOM_PICK(random, results), name_of(&draft));
     where(&draft);
     return finish(&draft, CLASS_AGGREGATE);
@@ -192,6 +198,34 @@ static struct op join_ordinary(struct random *random, const struct table *tables
         draft.flags |= OP_ORDERED;
         text_add(&draft.text, FRAGMENT " ORDER BY a.id, z.key DESC" END);
     }
+    return finish(&draft, CLASS_JOIN);
+}
+
+/* Three, in whatever order they are looked up. */
+static struct op join_three(struct random *random, const struct table *tables)
+{
+    static const char *const kinds[] = {"JOIN", "LEFT JOIN", "CROSS JOIN"};
+    struct draft draft = new_draft(random, tables);
+    const char *partner = condition_partner(&draft.context);
+
+    text_add(&draft.text, "SELECT a.id, y.v, z.key FROM fixed AS a %s %s AS z ON z.key = a.%s %s ",
+             RANDOM_PICK(random, kinds), name_of(&draft), partner, RANDOM_PICK(random, kinds));
+    if (random_chance(random, 50))
+        text_add(&draft.text, "%s AS y ON y.key = z.key", name_of(&draft));
+    else
+        text_add(&draft.text, "%s AS y ON y.key > z.key AND y.key <= a.%s", name_of(&draft),
+                 partner);
+    join_condition(&draft, "z.");
+    return finish(&draft, CLASS_JOIN);
+}
+
+/* By all columns of the same name: the key, and v at least. */
+static struct op join_naturally(struct random *random, const struct table *tables)
+{
+    struct draft draft = new_draft(random, tables);
+
+    text_add(&draft.text, "SELECT * FROM %s NATURAL %sJOIN %s AS z", draft.context.table->name,
+             random_chance(random, 30) ? "LEFT " : "", name_of(&draft));
     return finish(&draft, CLASS_JOIN);
 }
 
@@ -309,8 +343,12 @@ struct op query_any(struct random *random, const struct table *tables)
     case 9: return simple(random, tables, CLASS_RANGE, condition_any);
     case 10: return aggregate(random, tables);
     case 11: return group(random, tables);
-    case 12: return join_ordinary(random, tables);
-    case 13: return join_two(random, tables);
+    case 12:
+        return random_chance(random, 75) ? join_ordinary(random, tables)
+                                         : join_three(random, tables);
+    case 13:
+        return random_chance(random, 85) ? join_two(random, tables)
+                                         : join_naturally(random, tables);
     case 14: return subquery(random, tables);
     default: return compound(random, tables);
     }

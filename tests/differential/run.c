@@ -1,15 +1,11 @@
 /* Running and comparing: see run.h. */
 #include "run.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum { SECONDS_LIMIT = 600 };
+#include "intruder.h"
+#include "process.h"
 
 /* What the runner knows of an open cursor. */
 struct watch {
@@ -22,7 +18,7 @@ struct watch {
 struct side {
     bool is_stale;          /* reads an old state by open cursors: see run.h */
     bool is_in_doubt;       /* a COMMIT in a transaction failed */
-    bool has_schema_change; /* in the running transaction */
+    bool has_schema_change; /* in the running transaction, or at least tried */
     struct watch watches[CURSOR_COUNT];
 };
 
@@ -78,16 +74,30 @@ static bool writes(const struct op *op)
     }
 }
 
-/* May `op` write although the other connection reads? See run.h. */
-static bool may_overtake(struct run *run, const struct op *op)
+/* May somebody else write although the connection reads? See run.h. */
+static bool may_overtake(struct run *run, int reader)
 {
-    int other = 1 - op->connection;
-
-    if (!run->setting->is_wal || !holds_old_state(run, other))
+    if (!run->setting->is_wal || !holds_old_state(run, reader))
         return true;
-    if (in_transaction(run, other))
+    if (in_transaction(run, reader))
         return false;
-    run->sides[other].is_stale = true;
+    run->sides[reader].is_stale = true;
+    return true;
+}
+
+/*
+ * Another process must not meet locks: if its commit in the database fails and
+ * it is killed before it has told the store, then that may keep the transaction.
+ */
+static bool may_intrude(struct run *run)
+{
+    int most = run->setting->is_wal ? SQLITE_TXN_READ : SQLITE_TXN_NONE;
+
+    if (run->setting->in_memory || run->setting->is_single)
+        return false;
+    for (int i = 0; i < CONNECTION_COUNT; i++)
+        if (txn_state(run, i) > most || !may_overtake(run, i))
+            return false;
     return true;
 }
 
@@ -113,7 +123,7 @@ static bool may_run(struct run *run, const struct op *op)
         side->is_stale = false;
     if (side->is_stale && op->kind != OP_STEP && op->kind != OP_CLOSE)
         return false;
-    if (writes(op) && !may_overtake(run, op))
+    if (writes(op) && !may_overtake(run, 1 - op->connection))
         return false;
     if (op->flags & OP_IS_SCHEMA)
         return may_change_schema(run, op);
@@ -122,6 +132,8 @@ static bool may_run(struct run *run, const struct op *op)
         return is_everyone_idle(run) && !run->kv.connections[op->connection].faults.veto;
     if (op->kind == OP_CRASH)
         return !run->setting->in_memory && !run->sides[0].is_in_doubt && !run->sides[1].is_in_doubt;
+    if (op->kind == OP_INTRUDE)
+        return may_intrude(run);
     /* One that holds locks might keep the other out while it opens. */
     if (op->kind == OP_REOPEN)
         return !run->setting->in_memory &&
@@ -190,6 +202,7 @@ static bool compare_step(struct run *run, const struct watch *watch, int kv, int
         kv == ordinary && rows_equal(&run->kv_outcome.rows, &run->ordinary_outcome.rows, true);
 
     run->figures->rows += kv == SQLITE_ROW;
+    run->figures->comparisons++;
     if (kv == SQLITE_ABORT_ROLLBACK && watch->may_abort)
         return true;
     if (watch->is_loose && (kv == SQLITE_ROW || kv == SQLITE_DONE))
@@ -312,6 +325,7 @@ static void forget_rowids(struct run *run, int connection)
 static bool run_statement(struct run *run, const struct op *op)
 {
     bool was_in_transaction = in_transaction(run, op->connection);
+    unsigned compared;
     bool same;
 
     if (op->flags & OP_MAINTAINS) {
@@ -326,8 +340,11 @@ static bool run_statement(struct run *run, const struct op *op)
         forget_rowids(run, op->connection);
     run->figures->failed += run->kv_outcome.code != SQLITE_OK;
     run->figures->rows += run->kv_outcome.rows.count;
-    same = !outcome_differs(&run->kv_outcome, &run->ordinary_outcome, op->flags & OP_ORDERED,
-                            changes_rows(op), run->what);
+    run->figures->comparisons++;
+    compared = (op->flags & OP_ORDERED ? COMPARE_ORDER : 0) |
+               (changes_rows(op) ? COMPARE_CHANGES : 0) |
+               (run->sides[op->connection].has_schema_change ? 0 : COMPARE_TXN_STATE);
+    same = !outcome_differs(&run->kv_outcome, &run->ordinary_outcome, compared, run->what);
     if (run->kv_outcome.code != SQLITE_OK)
         align_locks(run, op->connection);
     if (writes(op))
@@ -338,79 +355,52 @@ static bool run_statement(struct run *run, const struct op *op)
 
 /* ---- Processes */
 
-static void wait_for_end_of(int descriptor)
-{
-    char byte;
-
-    while (read(descriptor, &byte, 1) > 0)
-        ;
-    close(descriptor);
-}
-
-/*
- * LeakSanitizer asks this. A process that went on after a crash inherited the
- * memory of threads that it does not have, and looks for their stacks.
- */
-__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
-
-static bool has_crashed;
-
-int __lsan_is_turned_off(void)
-{
-    return has_crashed;
-}
-
-int run_waiter(int argc, char **argv)
-{
-    pid_t child = argc > 2 ? (pid_t)atol(argv[2]) : 0;
-    int status;
-
-    if (child <= 0 || waitpid(child, &status, 0) != child)
-        return 2;
-    if (WIFSIGNALED(status)) {
-        signal(WTERMSIG(status), SIG_DFL);
-        raise(WTERMSIG(status));
-    }
-    return WEXITSTATUS(status);
-}
-
-/*
- * Die as by kill -9 and live on: this process becomes another program, which
- * drops all locks, threads and mappings at once; the child goes on with copies
- * of the files.
- */
 static void crash(struct run *run)
 {
-    int pipes[2];
-    char number[32];
-    pid_t child;
-
-    fflush(NULL);
-    if (pipe2(pipes, O_CLOEXEC) != 0 || (child = fork()) < 0)
-        abort();
-    if (child > 0) {
-        snprintf(number, sizeof(number), "%ld", (long)child);
-        execl("/proc/self/exe", "differential", "--wait-for", number, (char *)NULL);
-        _exit(2);
-    }
-    has_crashed = true;
-    alarm(SECONDS_LIMIT);
-    close(pipes[1]);
-    wait_for_end_of(pipes[0]);
+    process_crash();
     world_move(&run->kv);
     world_move(&run->ordinary);
     memset(run->sides, 0, sizeof(run->sides));
+}
+
+static void close_connections(struct run *run, int connection)
+{
+    for (int i = 0; i < CONNECTION_COUNT; i++)
+        if (connection < 0 || connection == i)
+            run->sides[i] = (struct side){0};
+    world_close(&run->kv, connection);
+    world_close(&run->ordinary, connection);
+}
+
+static void open_connections(struct run *run, int connection)
+{
+    world_open(&run->kv, connection);
+    world_open(&run->ordinary, connection);
 }
 
 static void reopen(struct run *run, const struct op *op)
 {
     int connection = op->flags & OP_ALL ? -1 : op->connection;
 
-    for (int i = 0; i < CONNECTION_COUNT; i++)
-        if (connection < 0 || connection == i)
-            run->sides[i] = (struct side){0};
-    world_reopen(&run->kv, connection);
-    world_reopen(&run->ordinary, connection);
+    close_connections(run, connection);
+    open_connections(run, connection);
+}
+
+static bool intrude(struct run *run, const struct op *op)
+{
+    struct intrusion intrusion = {.kv_sql = run->statements[WORLD_KV].sql,
+                                  .ordinary_sql = run->statements[WORLD_ORDINARY].sql,
+                                  .number = op->number,
+                                  .microseconds = op->count};
+    bool committed, good;
+
+    if (op->flags & OP_ALL)
+        close_connections(run, -1);
+    good = intruder_run(&run->kv, &run->ordinary, &intrusion, &committed, run->what);
+    if (op->flags & OP_ALL)
+        open_connections(run, -1);
+    run->figures->committed += committed;
+    return good;
 }
 
 /* ---- Episodes */
@@ -424,6 +414,7 @@ static bool run_op(struct run *run, const struct op *op)
     case OP_CLOSE: close_cursor(run, op->connection, op->slot); break;
     case OP_REOPEN: reopen(run, op); break;
     case OP_CRASH: crash(run); break;
+    case OP_INTRUDE: return intrude(run, op);
     case OP_VETO:
         run->kv.connections[op->connection].faults.veto = true;
         run->ordinary.connections[op->connection].faults.veto = true;
@@ -510,7 +501,7 @@ bool run_ops(const struct op_list *list, const struct setting *setting, const ch
     struct run run = {.setting = setting, .figures = figures, .what = what};
     bool same;
 
-    alarm(SECONDS_LIMIT);
+    process_limit();
     if (sqlite3_open(":memory:", &run.evaluator) != SQLITE_OK)
         abort();
     world_init(&run.kv, WORLD_KV, setting, parent);

@@ -24,7 +24,10 @@
 #include "world.h"
 
 struct figures {
-    unsigned long long statements; /* run in both worlds and compared */
+    unsigned long long statements; /* operations that were run */
+    unsigned long long
+        comparisons; /* of a statement's outcome, or a cursor's next row, in both worlds */
+    unsigned long long committed; /* of intruders */
     unsigned long long skipped;
     unsigned long long failed; /* with an error, the same in both worlds */
     unsigned long long rows;
@@ -37,8 +40,5 @@ struct figures {
  */
 bool run_ops(const struct op_list *list, const struct setting *setting, const char *parent,
              struct figures *figures, size_t *failed_at, struct text *what);
-
-/* The main function of a process that waits for another: see crash() in run.c. */
-int run_waiter(int argc, char **argv);
 
 #endif

@@ -29,36 +29,56 @@ static void run_or_fail(sqlite3 *db, const char *sql)
         fail(sql, error ? error : "failed");
 }
 
+/* The one that is linked in, or another. */
+static int load_extension(sqlite3 *db, const char *path, char **error)
+{
+    int code;
+
+    if (!path)
+        return sqlite3_kv_static_init(db, error, NULL);
+    code = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_load_extension(db, path, NULL, error);
+    return code;
+}
+
 static bool has_connection(const struct world *world, int i)
 {
     return i == 0 || !world->setting->is_single;
 }
 
-static void open_connection(struct world *world, int i)
+sqlite3 *world_connect(enum text_world kind, const struct setting *setting, const char *directory)
 {
-    struct connection *connection = &world->connections[i];
     char path[PATH_BYTES + 16] = ":memory:";
     char attach[PATH_BYTES + 64] = "ATTACH ':memory:' AS att";
     char *error = NULL;
+    sqlite3 *db;
+
+    if (!setting->in_memory) {
+        snprintf(path, sizeof(path), "%s/main.db", directory);
+        snprintf(attach, sizeof(attach), "ATTACH '%s/att.db' AS att", directory);
+    }
+    if (sqlite3_open(path, &db) != SQLITE_OK)
+        fail(path, sqlite3_errmsg(db));
+    sqlite3_extended_result_codes(db, 1);
+    if (kind == WORLD_KV && load_extension(db, setting->extension, &error) != SQLITE_OK)
+        fail("the extension", error ? error : "cannot be loaded");
+    run_or_fail(db, attach);
+    /* May meet the other connection's lock; then it did its work before. */
+    (void)sqlite3_exec(db, setting->pragmas, NULL, NULL, NULL);
+    return db;
+}
+
+static void open_connection(struct world *world, int i)
+{
+    struct connection *connection = &world->connections[i];
 
     if (!has_connection(world, i))
         return;
-    if (!world->setting->in_memory) {
-        snprintf(path, sizeof(path), "%s/main.db", world->directory);
-        snprintf(attach, sizeof(attach), "ATTACH '%s/att.db' AS att", world->directory);
-    }
     *connection = (struct connection){0};
-    if (sqlite3_open(path, &connection->db) != SQLITE_OK)
-        fail(path, sqlite3_errmsg(connection->db));
-    sqlite3_extended_result_codes(connection->db, 1);
-    if (world->kind == WORLD_KV &&
-        sqlite3_kv_static_init(connection->db, &error, NULL) != SQLITE_OK)
-        fail("the extension", error);
+    connection->db = world_connect(world->kind, world->setting, world->directory);
     if (faults_register(connection->db, &connection->faults) != SQLITE_OK)
         fail("faults", sqlite3_errmsg(connection->db));
-    run_or_fail(connection->db, attach);
-    /* May meet the other connection's lock; then it did its work before. */
-    (void)sqlite3_exec(connection->db, world->setting->pragmas, NULL, NULL, NULL);
     run_or_fail(connection->db, "CREATE TEMP TABLE hold(x); INSERT INTO temp.hold VALUES(1), (2)");
 }
 
@@ -111,11 +131,15 @@ void world_release(struct world *world)
     files_remove(world->directory);
 }
 
-void world_reopen(struct world *world, int connection)
+void world_close(struct world *world, int connection)
 {
     for (int i = 0; i < CONNECTION_COUNT; i++)
         if (connection < 0 || connection == i)
             close_connection(world, i);
+}
+
+void world_open(struct world *world, int connection)
+{
     for (int i = 0; i < CONNECTION_COUNT; i++)
         if (connection < 0 || connection == i)
             open_connection(world, i);

@@ -27,7 +27,8 @@ struct setting {
     bool in_memory; /* then stores are temporary */
     bool is_single; /* there is one connection only */
     bool is_wal;
-    const char *pragmas; /* run on every new connection */
+    const char *pragmas;   /* run on every new connection */
+    const char *extension; /* a file; NULL: the extension that is linked in */
 };
 
 struct cursor {
@@ -71,8 +72,12 @@ struct statement {
 void world_run(struct world *world, int connection, const struct statement *statement,
                struct outcome *out);
 
-/* Close and open again: one connection, or all (-1). */
-void world_reopen(struct world *world, int connection);
+/* Close, and open again: one connection, or all (-1). */
+void world_close(struct world *world, int connection);
+void world_open(struct world *world, int connection);
+
+/* One more connection to the world in `directory`, with its pragmas; the caller closes it. */
+sqlite3 *world_connect(enum text_world kind, const struct setting *setting, const char *directory);
 
 /*
  * Go on with a copy of all files, in a process that was forked for it: the
