@@ -5,6 +5,7 @@
  * The loadable library is the file that KV_SO names, if it is set.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3ext.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "database.h"
+#include "lock.h"
 #include "runner.h"
 
 int sqlite3_kv_static_init(sqlite3 *db, char **error, const sqlite3_api_routines *api);
@@ -225,6 +227,68 @@ START_TEST(test_ext_host_unknown_busy_timeout_is_none)
 }
 END_TEST
 
+/* Keep everybody from merging: -1 once the file is closed. */
+static int hold_compactor(const char *lock)
+{
+    struct flock byte = {.l_type = F_WRLCK,
+                         .l_whence = SEEK_SET,
+                         .l_start = KV_PAGE_BYTES + KV_LOCK_COMPACTOR,
+                         .l_len = 1};
+    int file = open(lock, O_RDWR);
+
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(fcntl(file, F_OFD_SETLK, &byte), 0);
+    return file;
+}
+
+static long used_ms(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A dozen logs where there should be two runs at most. */
+static void pile_runs_up(sqlite3 *db)
+{
+    database_run(db, "CREATE VIRTUAL TABLE off USING kv(path='data', segment_bytes='64KB',"
+                     "auto_compact=off, synchronous=off)");
+    for (int i = 0; i < 24; i++)
+        database_run(db, "REPLACE INTO off VALUES('a', zeroblob(40000))");
+}
+
+/*
+ * Goal: a transaction that begins when merges lag behind waits for them as long
+ * as busy_timeout says, and then goes on.
+ */
+START_TEST(test_ext_host_writer_waits_for_merges)
+{
+    sqlite3 *db = database_open(":memory:");
+    long timeout_ms = 300 * _i, waited_ms;
+    int file;
+
+    pile_runs_up(db);
+    file = hold_compactor("data/LOCK");
+    database_run(db, "CREATE VIRTUAL TABLE kv USING kv(path='data', fanout=2, tiers=1)");
+    sqlite3_busy_timeout(db, (int)timeout_ms);
+    waited_ms = used_ms(CLOCK_MONOTONIC);
+    database_run(db, "INSERT INTO kv VALUES('b', 2)");
+    waited_ms = used_ms(CLOCK_MONOTONIC) - waited_ms;
+    ck_assert_int_ge(waited_ms, timeout_ms - 10);
+    if (_i == 0)
+        ck_assert_int_lt(waited_ms, 5000);
+    database_expect(db, "SELECT value > 4 FROM kv_stats('kv') WHERE stat = 'runs'", "1");
+    close(file);
+    /* Nobody is in the way any more: merged it is, by whoever comes first. */
+    database_run(db, "INSERT INTO kv VALUES('c', 2)");
+    sqlite3_busy_timeout(db, 30000);
+    database_run(db, "INSERT INTO kv VALUES('d', 2)");
+    database_expect(db, "SELECT value < 4 FROM kv_stats('kv') WHERE stat = 'runs'", "1");
+    database_close(db);
+}
+END_TEST
+
 /* ---- Interruption */
 
 /* Time is what the working thread used: other programs may keep it waiting. */
@@ -234,14 +298,6 @@ struct interruption {
     clockid_t clock;
     long used_ms; /* by then */
 };
-
-static long used_ms(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void *interrupt_later(void *context)
 {
@@ -369,6 +425,7 @@ int main(void)
     tcase_add_test(all, test_ext_host_second_library_is_refused);
     tcase_add_test(all, test_ext_host_old_library_is_refused);
     tcase_add_loop_test(all, test_ext_host_unknown_busy_timeout_is_none, 0, 2);
+    tcase_add_loop_test(all, test_ext_host_writer_waits_for_merges, 0, 2);
     tcase_add_loop_test(all, test_ext_host_interrupt_stops_long_work, 0, LONG_WORK);
     tcase_add_loop_test(all, test_ext_host_interrupt_stops_waiting, 0, WAITING);
     suite_add_tcase(suite, all);
