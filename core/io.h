@@ -39,10 +39,11 @@ enum kv_open_flags {
 
 enum kv_lock_mode { KV_LOCK_NONE, KV_LOCK_SHARED, KV_LOCK_EXCLUSIVE };
 
-/* What identifies a file or directory on this machine while it exists. */
+/* What identifies a file or directory on this machine while it exists, and who may use it. */
 struct kv_identity {
     uint64_t device;
     uint64_t inode;
+    unsigned mode; /* permission bits; 0 for a symbolic link, which has none of its own */
 };
 
 struct kv_io_ops {

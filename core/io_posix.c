@@ -90,7 +90,9 @@ static enum kv_status fail_file(const struct kv_file *file, const char *verb, en
 
 static struct kv_identity identity_of(const struct stat *stat)
 {
-    return (struct kv_identity){stat->st_dev, stat->st_ino};
+    return (struct kv_identity){.device = stat->st_dev,
+                                .inode = stat->st_ino,
+                                .mode = S_ISLNK(stat->st_mode) ? 0 : stat->st_mode & 0777};
 }
 
 /*

@@ -73,8 +73,13 @@ struct kv_open_options {
     enum kv_open_mode mode;
     bool readonly;  /* never create, change or remove anything there */
     bool temporary; /* remove the directory at the last close */
-    unsigned
-        file_mode; /* permission bits of new files; 0: 0600. The directory gets x where these have r */
+    /*
+     * Permission bits of new files; 0: 0600. The directory gets x where these
+     * have r. Added are those of the file `mode_like`, if it is given and there (it is not
+     * opened), and those that the store's LOCK has: who may use the store goes on being able to.
+     */
+    unsigned file_mode;
+    const char *mode_like;
     const uint8_t *uuid;         /* 16 bytes: KV_MISMATCH for any other store; NULL: any */
     struct kv_slice schema;      /* opaque; recorded in a new store, see kv_store_schema */
     struct kv_settings settings; /* used where a call is given none; the first opener's count */

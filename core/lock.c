@@ -137,6 +137,11 @@ void kv_lock_abandon(struct kv_lock *lock)
     lock->file = NULL;
 }
 
+unsigned kv_lock_file_mode(const struct kv_lock *lock)
+{
+    return lock->identity.mode;
+}
+
 /* ---- The page */
 
 struct kv_page *kv_lock_page(struct kv_lock *lock)

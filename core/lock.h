@@ -75,6 +75,9 @@ enum kv_status kv_lock_try(struct kv_lock *lock, enum kv_lock_byte byte,
 enum kv_status kv_lock_wait(struct kv_lock *lock, enum kv_lock_byte byte, enum kv_lock_mode mode,
                             unsigned timeout_ms) KV_WARN_UNUSED;
 
+/* The permission bits of LOCK when it was opened; 0: read-only, and there was none. */
+unsigned kv_lock_file_mode(const struct kv_lock *lock);
+
 void kv_lock_drop(struct kv_lock *lock, enum kv_lock_byte byte);
 
 /*

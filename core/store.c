@@ -114,6 +114,24 @@ static enum kv_status share(struct kv_store *store, const struct kv_open_options
 
 /* ---- Attaching */
 
+enum { READ_AND_WRITE = 0666 };
+
+/* The permission bits of the file at `path`; none if they cannot be told. */
+static unsigned mode_of(struct kv_io *io, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup(".");
+    struct kv_identity identity = {.mode = 0};
+    struct kv_dir *dir = NULL;
+
+    if (parent && kv_io_dir_open(io, parent, &dir) == KV_OK &&
+        kv_io_name_identity(dir, slash ? slash + 1 : path, &identity) != KV_OK)
+        identity.mode = 0;
+    kv_io_dir_close(dir);
+    free(parent);
+    return identity.mode & READ_AND_WRITE;
+}
+
 static enum kv_status open_directory(struct kv_io *io, const char *path,
                                      const struct kv_open_options *options, struct kv_dir **out)
 {
@@ -142,6 +160,7 @@ static enum kv_status attach(struct kv_engine *engine, unsigned timeout_ms, bool
                       &engine->lock);
     if (st != KV_OK)
         return st;
+    engine->place.file_mode |= kv_lock_file_mode(engine->lock) & READ_AND_WRITE;
     engine->page = kv_lock_page(engine->lock);
     st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE,
                       wait_ms);
@@ -332,6 +351,8 @@ enum kv_status kv_store_open(const char *path, const struct kv_open_options *opt
         filled.io = kv_io_posix();
     if (filled.file_mode == 0)
         filled.file_mode = 0600;
+    if (filled.mode_like && !filled.readonly)
+        filled.file_mode |= mode_of(filled.io, filled.mode_like);
     pthread_once(&forks_watched, watch_forks);
     pthread_mutex_lock(&registry_mutex);
     st = open_locked(path, &filled, out);

@@ -46,10 +46,13 @@ static int check_encoding(struct kv_table *table)
 static struct kv_open_options open_options(const struct kv_table *table, enum kv_open_mode mode)
 {
     struct kv_open_options options = kv_open_options_default();
+    const char *file = kv_database_file(table->connection->db, table->schema);
 
     options.mode = mode;
     options.readonly = table->definition.readonly;
     options.settings = table->definition.settings;
+    if (*file)
+        options.mode_like = file;
     /* Others may be opening or closing the store just now. */
     options.settings.busy_timeout_ms = kv_connection_busy_timeout_ms(table->connection);
     return options;

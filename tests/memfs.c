@@ -237,7 +237,7 @@ static enum kv_status memfs_dir_identity(struct kv_dir *dir, struct kv_identity 
     struct entry entry = enter(fs, KV_MEMFS_DIR_IDENTITY, dir_handle(dir));
 
     if (entry.st == KV_OK)
-        *out = (struct kv_identity){fs->device, dir_handle(dir)->node->inode};
+        *out = (struct kv_identity){fs->device, dir_handle(dir)->node->inode, 0600};
     return leave(fs, entry.st);
 }
 
@@ -387,7 +387,7 @@ static enum kv_status memfs_name_identity(struct kv_dir *dir, const char *name,
     if (!node)
         return leave(
             fs, kv_fail(KV_NOTFOUND, "%s/%s: cannot examine: No such file", handle->path, name));
-    *out = (struct kv_identity){fs->device, node->inode};
+    *out = (struct kv_identity){fs->device, node->inode, 0600};
     return leave(fs, KV_OK);
 }
 
@@ -472,7 +472,7 @@ static enum kv_status memfs_file_identity(struct kv_file *file, struct kv_identi
     struct entry entry = enter(fs, KV_MEMFS_FILE_IDENTITY, file_handle(file));
 
     if (entry.st == KV_OK)
-        *out = (struct kv_identity){fs->device, file_handle(file)->node->inode};
+        *out = (struct kv_identity){fs->device, file_handle(file)->node->inode, 0600};
     return leave(fs, entry.st);
 }
 

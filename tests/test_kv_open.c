@@ -1,7 +1,5 @@
 /* Opening, creating, taking over, sharing, closing and deleting stores. */
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lock.h"
 #include "names.h"
@@ -682,53 +680,10 @@ START_TEST(test_kv_close_seals_a_large_log)
 }
 END_TEST
 
-/* ---- In a real directory */
-
-static unsigned mode_of(const char *path, const char *name)
-{
-    char full[128];
-    struct stat status;
-
-    snprintf(full, sizeof(full), "%s/%s", path, name);
-    ck_assert_int_eq(stat(full, &status), 0);
-    return status.st_mode & 0777;
-}
-
-/* Who may read the files may also search the directory; nobody else may anything. */
-START_TEST(test_kv_files_have_the_modes_asked_for)
-{
-    static const unsigned modes[][2] = {{0, 0700}, {0600, 0700}, {0640, 0750}, {0644, 0755}};
-    struct kv_open_options options = kv_open_options_default();
-    char directory[] = "/tmp/kv-test-XXXXXX", path[64];
-    mode_t mask = umask(0);
-
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    snprintf(path, sizeof(path), "%s/db", directory);
-    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-        unsigned mode = modes[i][0] ? modes[i][0] : 0600;
-        struct kv_store *store;
-
-        options.file_mode = modes[i][0];
-        ck_kv(kv_store_open(path, &options, &store));
-        ck_kv(kv_put(store, kv_slice_text("a"), kv_slice_text("1")));
-        ck_kv(kv_compact(store, NULL, NULL));
-        ck_kv(kv_store_close(store));
-        ck_assert_uint_eq(mode_of(path, "."), modes[i][1]);
-        ck_assert_uint_eq(mode_of(path, KV_NAME_MANIFEST), mode);
-        ck_assert_uint_eq(mode_of(path, KV_NAME_LOCK), mode);
-        ck_assert_uint_eq(mode_of(path, "segment_000000000003.db"), mode);
-        ck_assert_uint_eq(mode_of(path, "segment_000000000003.idx"), mode);
-        ck_kv(kv_destroy(path, NULL));
-    }
-    umask(mask);
-    ck_assert_int_eq(rmdir(directory), 0);
-}
-END_TEST
-
 static Suite *kv_open_suite(void)
 {
     Suite *suite = suite_create("kv_open");
-    TCase *tests = tcase_create("opening and closing"), *real = tcase_create("in a directory");
+    TCase *tests = tcase_create("opening and closing");
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, test_kv_open_existing_needs_a_store);
@@ -755,9 +710,7 @@ static Suite *kv_open_suite(void)
     tcase_add_test(tests, test_kv_interrupted_destroy_leaves_all_or_nothing);
     tcase_add_test(tests, test_kv_failed_close_loses_nothing);
     tcase_add_test(tests, test_kv_close_seals_a_large_log);
-    tcase_add_test(real, test_kv_files_have_the_modes_asked_for);
     suite_add_tcase(suite, tests);
-    suite_add_tcase(suite, real);
     return suite;
 }
 
