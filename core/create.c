@@ -170,21 +170,20 @@ static enum kv_status make_manifest(struct kv_engine *engine, struct kv_slice sc
     return st;
 }
 
-/* The first log, durable, with nothing but an END. */
-static enum kv_status make_log(struct kv_engine *engine, const struct kv_manifest *manifest)
+enum kv_status kv_create_log(const struct kv_place *place, struct kv_header header)
 {
-    struct kv_header header = {.number = manifest->active.number,
-                               .salt = manifest->active.salt,
-                               .time_ms = kv_io_now_ms(engine->place.io),
-                               .log = {.base_lsn = manifest->active.base_lsn,
-                                       .previous_end_lsn = manifest->active.base_lsn}};
-    struct kv_end end = {.end_lsn = manifest->active.base_lsn, .time_ms = header.time_ms};
+    uint64_t now_ms = kv_io_now_ms(place->io);
+    struct kv_end end = {.seq = header.base_seq,
+                         .end_lsn = header.log.base_lsn,
+                         .time_ms = now_ms,
+                         .digest = header.log.previous_digest};
     uint8_t bytes[KV_END_BYTES];
     struct kv_log *log;
     enum kv_status st;
 
-    memcpy(header.uuid, manifest->uuid, KV_UUID_BYTES);
-    st = kv_log_create(&engine->place, &header, false, &log);
+    memcpy(header.uuid, place->uuid, KV_UUID_BYTES);
+    header.time_ms = now_ms;
+    st = kv_log_create(place, &header, false, &log);
     if (st != KV_OK)
         return st;
     kv_end_encode(bytes, header.salt, KV_HEADER_BYTES, &end);
@@ -194,6 +193,19 @@ static enum kv_status make_log(struct kv_engine *engine, const struct kv_manifes
     kv_log_trim_behind(log, KV_HEADER_BYTES + KV_END_BYTES);
     kv_log_unref(log);
     return st;
+}
+
+/* The first log of the store that `manifest` is about. */
+static enum kv_status make_log(const struct kv_engine *engine, const struct kv_manifest *manifest)
+{
+    struct kv_place place = engine->place; /* but of the new store */
+    struct kv_header header = {.number = manifest->active.number,
+                               .salt = manifest->active.salt,
+                               .log = {.base_lsn = manifest->active.base_lsn,
+                                       .previous_end_lsn = manifest->active.base_lsn}};
+
+    memcpy(place.uuid, manifest->uuid, KV_UUID_BYTES);
+    return kv_create_log(&place, header);
 }
 
 /* Make log and manifest; the latter replaces what is in the engine. */

@@ -24,6 +24,12 @@ enum kv_status kv_create_store(struct kv_engine *engine, struct kv_slice schema)
  */
 enum kv_status kv_create_over(struct kv_engine *engine, struct kv_slice schema) KV_WARN_UNUSED;
 
+/*
+ * Make a log that ends with its header and an END, durable but for its name. `header` says
+ * everything but role, uuid, time and record limit.
+ */
+enum kv_status kv_create_log(const struct kv_place *place, struct kv_header header) KV_WARN_UNUSED;
+
 /* KV_OK if the directory has files of a store other than LOCK, else KV_NOTFOUND. Changes nothing. */
 enum kv_status kv_create_check_store(struct kv_dir *dir, const char *path) KV_WARN_UNUSED;
 

@@ -240,6 +240,11 @@ uint64_t kv_index_entry_count(const struct kv_index *index)
     return index->layout.entry_count;
 }
 
+struct kv_slice kv_index_bytes(const struct kv_index *index)
+{
+    return kv_slice_of(index->pages, (size_t)index->size_bytes);
+}
+
 uint64_t kv_index_size_bytes(const struct kv_index *index)
 {
     return index->size_bytes;

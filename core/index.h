@@ -65,6 +65,7 @@ enum kv_status kv_index_open(const struct kv_place *place, const struct kv_segme
 void kv_index_free(struct kv_index *index);
 
 uint64_t kv_index_entry_count(const struct kv_index *index);
+struct kv_slice kv_index_bytes(const struct kv_index *index); /* the whole file */
 uint64_t kv_index_size_bytes(const struct kv_index *index);
 
 /* Verify every page, whatever was verified before. KV_CORRUPT names the first bad one. */

@@ -270,6 +270,23 @@ enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *sett
 enum kv_status kv_sync(struct kv_store *store, uint64_t *seq) KV_WARN_UNUSED;
 
 /*
+ * Make a consistent copy of the store in `directory`, while others write: all that is
+ * committed when it begins, perhaps more. The copy is an ordinary store. `directory` is
+ * absent (it is created), empty, or holds an earlier backup of this store that nobody has
+ * open (KV_BUSY) and nobody has written to; then it receives only what is new. Everything else
+ * is refused (KV_MISMATCH: another store, or one that was written to; KV_INVALID) and not touched.
+ *
+ * The active log is sealed first (KV_BUSY as in kv_compact); one of a read-only store is
+ * copied. Sealed segments are linked where possible, else copied: `*copied_bytes` (may be
+ * NULL) counts those. What is new to the backup is read and verified, checksums and digests,
+ * before the backup names it (KV_CORRUPT); a linked file still shares later damage with the
+ * store's. Indexes are derived, and not verified. The copy is durable on return. On failure, or when the
+ * process dies, an earlier backup is still what it was. KV_INTERRUPTED: `settings` (NULL: the store's) said so.
+ */
+enum kv_status kv_backup(struct kv_store *store, const char *directory,
+                         const struct kv_settings *settings, uint64_t *copied_bytes) KV_WARN_UNUSED;
+
+/*
  * Delete a store's own files, and its directory if that is then empty. Touches
  * no other file. KV_BUSY: somebody has it open; KV_NOTFOUND: no store there. `io` NULL: the real system.
  */

@@ -28,18 +28,6 @@ static uint64_t files_bytes(struct kv_engine *engine)
     return bytes;
 }
 
-/* Seal the active log: the only moment at which compaction needs the writer's place. */
-static enum kv_status seal(struct kv_engine *engine, const struct kv_settings *settings)
-{
-    enum kv_status st = kv_writer_wait(engine, settings);
-
-    if (st != KV_OK)
-        return st;
-    st = kv_writer_seal(engine, false);
-    kv_engine_drop_writer(engine, false);
-    return st;
-}
-
 /*
  * Wait for a merge that is under way: it is doing part of what was asked for.
  * Longer than for a writer, but not for ever: its process may have been stopped.
@@ -70,7 +58,8 @@ enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *sett
         return st;
     settings = kv_store_settings(store, settings);
     before = files_bytes(engine);
-    st = seal(engine, settings);
+    /* The only moment at which compaction needs the writer's place. */
+    st = kv_writer_seal_committed(engine, settings);
     if (st == KV_OK)
         st = take_compactor(engine, settings);
     if (st != KV_OK)

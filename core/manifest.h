@@ -121,6 +121,14 @@ enum kv_status kv_manifest_decode(struct kv_slice bytes, struct kv_manifest *out
 enum kv_status kv_manifest_load(struct kv_io *io, struct kv_dir *dir, const char *path,
                                 struct kv_manifest *out) KV_WARN_UNUSED;
 
+/* The same for a file of another name. */
+enum kv_status kv_manifest_read(struct kv_dir *dir, const char *path, const char *name,
+                                struct kv_manifest *out) KV_WARN_UNUSED;
+
+/* Write a manifest to a new file of any name, in the place of what has it; synced, its name is not. */
+enum kv_status kv_manifest_write(struct kv_dir *dir, const char *name, unsigned file_mode,
+                                 const struct kv_manifest *manifest) KV_WARN_UNUSED;
+
 /*
  * Replace MANIFEST: directory sync (names of new files), temporary file,
  * fsync, rename, directory sync. `*renamed` tells whether the new one is in

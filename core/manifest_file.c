@@ -34,27 +34,33 @@ static enum kv_status read_all(struct kv_file *file, struct kv_buffer *out)
     return st;
 }
 
-enum kv_status kv_manifest_load(struct kv_io *io, struct kv_dir *dir, const char *path,
+enum kv_status kv_manifest_read(struct kv_dir *dir, const char *path, const char *name,
                                 struct kv_manifest *out)
 {
     struct kv_buffer bytes = {0};
     struct kv_file *file = NULL;
     enum kv_status st;
 
-    (void)io; /* `dir` knows its world */
     *out = (struct kv_manifest){0};
-    st = kv_io_file_open(dir, KV_NAME_MANIFEST, 0, 0, &file);
+    st = kv_io_file_open(dir, name, 0, 0, &file);
     if (st != KV_OK)
         goto out;
     st = read_all(file, &bytes);
     if (st == KV_OK)
         st = kv_manifest_decode(kv_buffer_slice(&bytes), out);
     if (st == KV_CORRUPT || st == KV_NEWER)
-        st = kv_fail_in(st, "%s/%s", path, KV_NAME_MANIFEST);
+        st = kv_fail_in(st, "%s/%s", path, name);
 out:
     kv_io_file_close(file);
     kv_buffer_release(&bytes);
     return st;
+}
+
+enum kv_status kv_manifest_load(struct kv_io *io, struct kv_dir *dir, const char *path,
+                                struct kv_manifest *out)
+{
+    (void)io; /* `dir` knows its world */
+    return kv_manifest_read(dir, path, KV_NAME_MANIFEST, out);
 }
 
 /* ---- Replacing */
@@ -64,27 +70,41 @@ out:
  * a process that died (whoever replaces MANIFEST is alone at it), and may have
  * been through a failed fsync: it is never written again.
  */
-static enum kv_status create_temporary(struct kv_dir *dir, unsigned file_mode, struct kv_file **out)
+static enum kv_status create_temporary(struct kv_dir *dir, const char *name, unsigned file_mode,
+                                       struct kv_file **out)
 {
-    enum kv_status st = kv_io_unlink(dir, KV_NAME_MANIFEST_TEMPORARY);
+    enum kv_status st = kv_io_unlink(dir, name);
 
     if (st != KV_OK && st != KV_NOTFOUND)
         return st;
-    return kv_io_file_open(dir, KV_NAME_MANIFEST_TEMPORARY,
-                           KV_OPEN_WRITE | KV_OPEN_CREATE | KV_OPEN_EXCL, file_mode, out);
+    return kv_io_file_open(dir, name, KV_OPEN_WRITE | KV_OPEN_CREATE | KV_OPEN_EXCL, file_mode,
+                           out);
 }
 
-static enum kv_status write_temporary(struct kv_dir *dir, unsigned file_mode, struct kv_slice bytes)
+static enum kv_status write_temporary(struct kv_dir *dir, const char *name, unsigned file_mode,
+                                      struct kv_slice bytes)
 {
     struct kv_file *file = NULL;
     enum kv_status st;
 
-    st = create_temporary(dir, file_mode, &file);
+    st = create_temporary(dir, name, file_mode, &file);
     if (st == KV_OK)
         st = kv_io_write(file, 0, bytes.data, bytes.size);
     if (st == KV_OK)
         st = kv_io_sync(file);
     kv_io_file_close(file);
+    return st;
+}
+
+enum kv_status kv_manifest_write(struct kv_dir *dir, const char *name, unsigned file_mode,
+                                 const struct kv_manifest *manifest)
+{
+    struct kv_buffer bytes = {0};
+    enum kv_status st = kv_manifest_encode(manifest, &bytes);
+
+    if (st == KV_OK)
+        st = write_temporary(dir, name, file_mode, kv_buffer_slice(&bytes));
+    kv_buffer_release(&bytes);
     return st;
 }
 
@@ -115,7 +135,7 @@ enum kv_status kv_manifest_replace(struct kv_io *io, struct kv_dir *dir, unsigne
     st = kv_io_dir_sync(dir);
     if (st != KV_OK)
         goto out;
-    st = write_temporary(dir, file_mode, kv_buffer_slice(&bytes));
+    st = write_temporary(dir, KV_NAME_MANIFEST_TEMPORARY, file_mode, kv_buffer_slice(&bytes));
     if (st == KV_OK)
         st = kv_io_rename(dir, KV_NAME_MANIFEST_TEMPORARY, KV_NAME_MANIFEST);
     if (st != KV_OK) {

@@ -59,7 +59,8 @@ enum kv_name_kind kv_name_parse(const char *name, uint64_t *number)
         return KV_NAME_IS_MANIFEST;
     if (strcmp(name, KV_NAME_LOCK) == 0)
         return KV_NAME_IS_LOCK;
-    if (strcmp(name, KV_NAME_MANIFEST_TEMPORARY) == 0)
+    if (strcmp(name, KV_NAME_MANIFEST_TEMPORARY) == 0 ||
+        strcmp(name, KV_NAME_BACKUP_TEMPORARY) == 0)
         return KV_NAME_IS_TEMPORARY;
     if (strncmp(name, SEGMENT_PREFIX, strlen(SEGMENT_PREFIX)) != 0)
         return KV_NAME_IS_OTHER;

@@ -7,6 +7,7 @@
  *   segment_000000000007.db               a segment
  *   segment_000000000007.idx              its index
  *   MANIFEST.manifest.tmp                 unfinished, owner held MANIFEST
+ *   BACKUP.attached.tmp                   a first backup is unfinished, owner held ATTACHED
  *   segment_000000000007.idx.<hex>.tmp    unfinished, owner held no lock
  */
 #ifndef KV_NAMES_H
@@ -16,6 +17,7 @@
 
 #define KV_NAME_MANIFEST "MANIFEST"
 #define KV_NAME_MANIFEST_TEMPORARY "MANIFEST.manifest.tmp"
+#define KV_NAME_BACKUP_TEMPORARY "BACKUP.attached.tmp"
 #define KV_NAME_LOCK "LOCK"
 
 enum { KV_NAME_BYTES = 80 }; /* room for any of the names, with its final NUL */

@@ -167,6 +167,16 @@ const struct kv_segment_info *kv_segment_info(const struct kv_segment *segment)
     return &segment->info;
 }
 
+struct kv_slice kv_segment_data(const struct kv_segment *segment)
+{
+    return segment->data;
+}
+
+struct kv_slice kv_segment_index_data(const struct kv_segment *segment)
+{
+    return kv_index_bytes(atomic_load_explicit(&segment->index, memory_order_acquire));
+}
+
 uint64_t kv_segment_index_bytes(const struct kv_segment *segment)
 {
     return kv_index_size_bytes(atomic_load_explicit(&segment->index, memory_order_acquire));

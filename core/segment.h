@@ -34,6 +34,10 @@ struct kv_segment *kv_segment_ref(struct kv_segment *segment);
 void kv_segment_unref(struct kv_segment *segment); /* NULL is fine */
 
 const struct kv_segment_info *kv_segment_info(const struct kv_segment *segment);
+
+/* The files' bytes, as they are mapped: the data up to info's end_bytes, and the index. They last as the segment does. */
+struct kv_slice kv_segment_data(const struct kv_segment *segment);
+struct kv_slice kv_segment_index_data(const struct kv_segment *segment);
 uint64_t kv_segment_index_bytes(const struct kv_segment *segment);
 bool kv_segment_index_rebuilt(const struct kv_segment *segment); /* by kv_segment_open or since */
 

@@ -97,12 +97,22 @@ static enum kv_status check_uuid(const struct kv_engine *engine, const uint8_t *
                    engine->path);
 }
 
+static enum kv_status check_unclaimed(const struct kv_store *store)
+{
+    if (!store->claimed)
+        return KV_OK;
+    return kv_fail(KV_BUSY, "%s: this process is working on its files; try again later",
+                   store->engine.path);
+}
+
 /* One more user of a store that is open already. */
 static enum kv_status share(struct kv_store *store, const struct kv_open_options *options,
                             struct kv_store **out)
 {
-    enum kv_status st = check_uuid(&store->engine, options->uuid);
+    enum kv_status st = check_unclaimed(store);
 
+    if (st == KV_OK)
+        st = check_uuid(&store->engine, options->uuid);
     if (st != KV_OK)
         return st;
     if (options->mode == KV_OPEN_NEW)
@@ -453,6 +463,58 @@ enum kv_status kv_destroy(const char *path, struct kv_io *io)
     return st;
 }
 
+/* ---- Claiming */
+
+static enum kv_status claim_locked(struct kv_store *store)
+{
+    struct kv_engine *engine = &store->engine;
+    enum kv_status st = kv_io_dir_open(engine->place.io, engine->path, &engine->place.dir);
+
+    if (st == KV_OK)
+        st = kv_io_dir_identity(engine->place.dir, &store->identity);
+    if (st == KV_OK && find_store(engine->place.io, store->identity, true))
+        return kv_fail(KV_BUSY, "%s: this process has the store open", engine->path);
+    if (st == KV_OK)
+        st = attach_alone(engine);
+    if (st == KV_OK) {
+        store->claimed = true;
+        store->next = registry;
+        registry = store;
+    }
+    return st;
+}
+
+enum kv_status kv_store_claim(struct kv_io *io, const char *path, unsigned file_mode,
+                              struct kv_store **out)
+{
+    struct kv_store *store = store_new(io, path);
+    enum kv_status st;
+
+    *out = NULL;
+    if (!store)
+        return kv_fail_nomem();
+    store->engine.place.path = store->engine.path;
+    store->engine.place.file_mode = file_mode;
+    pthread_mutex_lock(&registry_mutex);
+    st = claim_locked(store);
+    pthread_mutex_unlock(&registry_mutex);
+    if (st == KV_OK)
+        *out = store;
+    else
+        store_free(store);
+    return st;
+}
+
+void kv_store_unclaim(struct kv_store *store)
+{
+    if (!store || kv_engine_check_alive(&store->engine) != KV_OK)
+        return;
+    pthread_mutex_lock(&registry_mutex);
+    remove_store(store);
+    store_free(store);
+    pthread_mutex_unlock(&registry_mutex);
+}
+
 /* ---- Checking a directory */
 
 /* Check a store that nobody in this process has open. */
@@ -508,11 +570,13 @@ enum kv_status kv_check(const char *path, struct kv_io *io, const struct kv_sett
     if (st == KV_OK)
         open = find_store(store->engine.place.io, store->identity, true);
     if (open)
-        open->users++;
+        st = check_unclaimed(open);
     else if (st == KV_OK)
         st = check_closed(store, &check);
+    if (open && st == KV_OK)
+        open->users++;
     pthread_mutex_unlock(&registry_mutex);
-    if (open) {
+    if (open && st == KV_OK) {
         enum kv_status closed;
 
         st = kv_store_check(open, settings, each, context);

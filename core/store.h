@@ -16,6 +16,7 @@ struct kv_store {
     struct kv_identity identity; /* of the directory: the key of the registry */
     unsigned users;              /* under the registry's mutex */
     bool temporary;
+    bool claimed;                    /* see kv_store_claim: nobody uses it */
     struct kv_maintainer maintainer; /* not running in the foreground, and in read-only stores */
     struct kv_store *next;           /* in the registry */
 };
@@ -26,6 +27,16 @@ struct kv_snapshot {
     uint64_t lsn;
     bool held;
 };
+
+/*
+ * Claim an existing directory for work on its files that no user of a store may meet: nobody
+ * has it open, here or elsewhere, and nobody can open it until it is given back. `*out` has
+ * its place, without uuid, and its lock; no manifest, no version. LOCK is created if need be.
+ * KV_BUSY: somebody has it open.
+ */
+enum kv_status kv_store_claim(struct kv_io *io, const char *path, unsigned file_mode,
+                              struct kv_store **out) KV_WARN_UNUSED;
+void kv_store_unclaim(struct kv_store *store); /* NULL is fine */
 
 /* The settings that a call goes by. */
 static inline const struct kv_settings *kv_store_settings(const struct kv_store *store,

@@ -409,7 +409,9 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn)
         st = follow_log(txn);
     if (st != KV_OK || txn->prepared)
         return st;
-    if (kv_write_set_count(txn->set) > 0) {
+    if (kv_write_set_count(txn->set) > 0 && txn->pin.version->is_backup)
+        st = kv_writer_leave_backup(&txn->store->engine);
+    if (st == KV_OK && kv_write_set_count(txn->set) > 0) {
         st = write_commit(txn);
         for (unsigned tries = 0; st == KV_BUSY && tries < COMMIT_TRIES; tries++) {
             st = kv_write_set_uncommit(txn->set);

@@ -70,6 +70,7 @@ enum kv_status kv_version_open(const struct kv_place *place, const struct kv_man
     atomic_init(&version->references, 1);
     version->generation = manifest->generation;
     version->start_lsn = manifest->active.start_lsn;
+    version->is_backup = manifest->is_backup;
     version->log = kv_log_ref(log);
     for (size_t i = 0; i < manifest->run_count && st == KV_OK; i++) {
         st = open_run(place, &manifest->runs[i], previous, &version->runs[i]);

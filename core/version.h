@@ -22,6 +22,7 @@ struct kv_version {
     _Atomic uint32_t references;
     uint64_t generation;
     uint64_t start_lsn; /* snapshots begin here at the earliest */
+    bool is_backup;     /* nothing has been written since it was made as one */
     struct kv_log *log; /* the active one */
     size_t run_count;
     struct kv_run_reader *runs[]; /* newest first */

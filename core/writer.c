@@ -136,3 +136,46 @@ enum kv_status kv_writer_seal(struct kv_engine *engine, bool keep_tail)
     st = kv_writer_resolve(engine, false);
     return st == KV_OK ? kv_seal(engine, keep_tail) : st;
 }
+
+enum kv_status kv_writer_seal_committed(struct kv_engine *engine,
+                                        const struct kv_settings *settings)
+{
+    enum kv_status st = kv_writer_wait(engine, settings);
+
+    if (st != KV_OK)
+        return st;
+    st = kv_writer_seal(engine, false);
+    kv_engine_drop_writer(engine, false);
+    return st;
+}
+
+/* The manifest with a lineage of the store's own. MANIFEST is held. */
+static enum kv_status install_lineage(struct kv_engine *engine)
+{
+    struct kv_version *version = kv_engine_version(engine);
+    struct kv_manifest next;
+    bool renamed;
+    enum kv_status st = kv_manifest_copy(&next, &engine->manifest);
+
+    if (st == KV_OK) {
+        next.is_backup = false;
+        st = kv_io_random(engine->place.io, &next.lineage, sizeof(next.lineage));
+    }
+    if (st == KV_OK)
+        st = kv_engine_install(engine, &next, version->log, &renamed);
+    kv_manifest_release(&next);
+    kv_version_unref(version);
+    return st;
+}
+
+enum kv_status kv_writer_leave_backup(struct kv_engine *engine)
+{
+    enum kv_status st = kv_engine_take_manifest(engine);
+
+    if (st != KV_OK)
+        return st;
+    if (engine->manifest.is_backup)
+        st = install_lineage(engine);
+    kv_engine_drop_manifest(engine);
+    return st;
+}

@@ -52,6 +52,7 @@ START_TEST(test_names_round_trip)
     expect_kind(KV_NAME_MANIFEST, KV_NAME_IS_MANIFEST, 0);
     expect_kind(KV_NAME_LOCK, KV_NAME_IS_LOCK, 0);
     expect_kind(KV_NAME_MANIFEST_TEMPORARY, KV_NAME_IS_TEMPORARY, 0);
+    expect_kind(KV_NAME_BACKUP_TEMPORARY, KV_NAME_IS_TEMPORARY, 0);
 }
 END_TEST
 
