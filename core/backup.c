@@ -182,11 +182,11 @@ static enum kv_status find_name(const struct backup *backup, const char *name, b
     return st == KV_NOTFOUND ? KV_OK : st;
 }
 
-/* Read a segment of the backup wholly, as if nothing were known of it. */
+/* Read a segment of the backup wholly, as if nothing were known of it. What is wrong with it is the store's fault. */
 static enum kv_status verify_bytes(struct backup *backup, const struct kv_segment_info *info,
                                    const char *name, struct kv_slice data)
 {
-    const struct kv_place *place = place_of(backup);
+    const struct kv_place *source = &backup->source->place;
     struct kv_segment_scan scan;
     struct kv_record record;
     struct kv_header header;
@@ -195,12 +195,12 @@ static enum kv_status verify_bytes(struct backup *backup, const struct kv_segmen
     enum kv_status st = kv_header_decode(data, &header);
 
     if (st == KV_OK && (header.number != info->number || header.salt != info->salt ||
-                        memcmp(header.uuid, place->uuid, KV_UUID_BYTES) != 0))
+                        memcmp(header.uuid, source->uuid, KV_UUID_BYTES) != 0))
         st = KV_CORRUPT;
     if (st != KV_OK)
-        return kv_fail(st, "%s/%s: this is not the segment that the store's MANIFEST names",
-                       place->path, name);
-    kv_segment_scan_init(&scan, place, info, &header, data);
+        return kv_fail(st, "%s/%s: its header is not that of the segment that MANIFEST names",
+                       source->path, name);
+    kv_segment_scan_init(&scan, source, info, &header, data);
     while ((st = kv_segment_scan_next(&scan, &record, &offset)) == KV_OK) {
         if (count++ % ASK_EVERY_COUNT == 0 && (st = kv_copy_goes_on(backup->settings)) != KV_OK)
             return st;
@@ -222,7 +222,7 @@ static enum kv_status verify(struct backup *backup, const struct kv_segment_info
     st = kv_io_file_size(file, &size);
     if (st == KV_OK && size < info->end_bytes)
         st = kv_fail(KV_CORRUPT, "%s/%s: the file has %" PRIu64 " of its %" PRIu64 " bytes",
-                     place->path, name, size, info->end_bytes);
+                     backup->source->path, name, size, info->end_bytes);
     if (st == KV_OK)
         st = kv_io_map(file, info->end_bytes, false, &data);
     kv_io_file_close(file);

@@ -77,6 +77,38 @@ static void sync_function(sqlite3_context *context, int argc, sqlite3_value **ar
     run_on_tables(context, "kv_sync", argc, argv, sync_table);
 }
 
+/* ---- kv_backup */
+
+struct backup {
+    const char *directory;
+    uint64_t copied_bytes;
+};
+
+static int backup_table(void *context, struct kv_table *table)
+{
+    struct backup *backup = (struct backup *)context;
+
+    return kv_maintenance_backup(table, backup->directory, &backup->copied_bytes);
+}
+
+static void backup_function(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    struct backup backup = {.directory = (const char *)sqlite3_value_text(argv[1])};
+    char *error = NULL;
+    int code;
+
+    (void)argc;
+    if (backup.directory && *backup.directory)
+        code = kv_catalog_each(connection_of(context), "kv_backup", argv[0], backup_table, &backup,
+                               &error);
+    else
+        code = kv_error(&error, SQLITE_ERROR, "kv_backup", "the path of a directory is expected");
+    if (code == SQLITE_OK)
+        sqlite3_result_int64(context, (sqlite3_int64)backup.copied_bytes);
+    else
+        kv_result_error(context, code, error);
+}
+
 /* ---- kv_destroy */
 
 static int destroy(struct kv_connection *connection, const char *path, char **error)
@@ -149,6 +181,7 @@ int kv_functions_register(struct kv_connection *connection)
         {"kv_compact", 1, SQLITE_DIRECTONLY, compact_function},
         {"kv_sync", 0, SQLITE_DIRECTONLY, sync_function},
         {"kv_sync", 1, SQLITE_DIRECTONLY, sync_function},
+        {"kv_backup", 2, SQLITE_DIRECTONLY, backup_function},
         {"kv_destroy", 1, SQLITE_DIRECTONLY, destroy_function},
         {"kv_version", 0, SQLITE_INNOCUOUS | SQLITE_DETERMINISTIC, version_function},
         {"kv_debug", 0, SQLITE_INNOCUOUS, debug_function},

@@ -1,6 +1,8 @@
-/* Compacting and syncing on demand: see maintenance.h. */
+/* Compacting, syncing and backing up on demand: see maintenance.h. */
 #include "maintenance.h"
 
+#include "attach.h"
+#include "location.h"
 #include "verify.h"
 
 /* The store open, with no transaction of this connection on it. */
@@ -20,10 +22,21 @@ static int prepare(struct kv_table *table, const char *what)
     return SQLITE_OK;
 }
 
+/* The table's settings, for long work that this connection may interrupt. */
+static struct kv_settings settings_of(const struct kv_table *table)
+{
+    struct kv_settings settings = table->definition.settings;
+
+    settings.busy_timeout_ms = kv_connection_busy_timeout_ms(table->connection);
+    settings.interrupted = kv_connection_interrupted;
+    settings.interrupted_context = table->connection;
+    return settings;
+}
+
 int kv_maintenance_compact(struct kv_table *table, uint64_t *freed_bytes)
 {
     struct kv_connection *connection = table->connection;
-    struct kv_settings settings = table->definition.settings;
+    struct kv_settings settings;
     sqlite3_stmt *before;
     enum kv_status st;
     int code = prepare(table, "compacting");
@@ -33,9 +46,7 @@ int kv_maintenance_compact(struct kv_table *table, uint64_t *freed_bytes)
         return code;
     if (table->definition.readonly)
         return kv_table_error(table, SQLITE_READONLY, "the table was created with readonly=1");
-    settings.busy_timeout_ms = kv_connection_busy_timeout_ms(connection);
-    settings.interrupted = kv_connection_interrupted;
-    settings.interrupted_context = connection;
+    settings = settings_of(table);
     before = kv_connection_begin_work(connection);
     st = kv_compact(table->link->store, &settings, freed_bytes);
     kv_connection_end_work(connection, before);
@@ -48,6 +59,29 @@ int kv_maintenance_sync(struct kv_table *table, uint64_t *seq)
 
     *seq = 0;
     return code == SQLITE_OK ? kv_table_status(table, kv_sync(table->link->store, seq)) : code;
+}
+
+int kv_maintenance_backup(struct kv_table *table, const char *directory, uint64_t *copied_bytes)
+{
+    struct kv_connection *connection = table->connection;
+    struct kv_settings settings;
+    sqlite3_stmt *before;
+    enum kv_status st;
+    char *path;
+    int code = prepare(table, "a backup");
+
+    *copied_bytes = 0;
+    if (code != SQLITE_OK)
+        return code;
+    path = kv_location_resolve(kv_database_file(connection->db, table->schema), directory);
+    if (!path)
+        return SQLITE_NOMEM;
+    settings = settings_of(table);
+    before = kv_connection_begin_work(connection);
+    st = kv_backup(table->link->store, path, &settings, copied_bytes);
+    kv_connection_end_work(connection, before);
+    sqlite3_free(path);
+    return kv_table_status(table, st);
 }
 
 int kv_maintenance_command(struct kv_table *table, sqlite3_value *command)

@@ -1,4 +1,4 @@
-/* Compacting and syncing a table's store on demand, by function or by command. */
+/* Compacting, syncing and backing up a table's store on demand, by function or by command. */
 #ifndef KV_EXT_MAINTENANCE_H
 #define KV_EXT_MAINTENANCE_H
 
@@ -15,6 +15,12 @@ int kv_maintenance_compact(struct kv_table *table, uint64_t *freed_bytes);
 
 /* Make every committed transaction durable. `*seq`: the last one. */
 int kv_maintenance_sync(struct kv_table *table, uint64_t *seq);
+
+/*
+ * Make or renew the backup in `directory`, where relative paths start as those of tables do.
+ * `*copied_bytes`: of files that could not be linked.
+ */
+int kv_maintenance_backup(struct kv_table *table, const char *directory, uint64_t *copied_bytes);
 
 /* Run the command that was inserted into the hidden column. */
 int kv_maintenance_command(struct kv_table *table, sqlite3_value *command);
