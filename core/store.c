@@ -372,21 +372,6 @@ enum kv_status kv_store_open(const char *path, const struct kv_open_options *opt
 
 /* ---- Closing */
 
-/* Be alone again, if possible, and leave a clean end. */
-static enum kv_status stop(struct kv_engine *engine)
-{
-    enum kv_status st;
-
-    if (engine->place.readonly)
-        return KV_OK;
-    st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, KV_LOCK_EXCLUSIVE, ATTACH_WAIT_MS);
-    if (st == KV_OK)
-        st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE);
-    if (st == KV_OK)
-        st = kv_recover_close(engine);
-    return st == KV_BUSY ? KV_OK : st; /* another process has it: the last one marks the end */
-}
-
 /* Remove a store's files and its directory; nobody has it open. */
 static enum kv_status destroy_files(struct kv_io *io, struct kv_dir *dir, const char *path)
 {
@@ -398,6 +383,29 @@ static enum kv_status destroy_files(struct kv_io *io, struct kv_dir *dir, const 
     return st == KV_EXISTS ? KV_OK : st; /* files of others are in it: they stay */
 }
 
+/*
+ * Be alone again, if possible, and leave a clean end, or, of a temporary store,
+ * nothing. Otherwise another process has it: the last one marks the end.
+ */
+static enum kv_status stop(struct kv_store *store)
+{
+    struct kv_engine *engine = &store->engine;
+    enum kv_status st;
+
+    if (engine->place.readonly)
+        return KV_OK;
+    st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, KV_LOCK_EXCLUSIVE, ATTACH_WAIT_MS);
+    if (st == KV_OK)
+        st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE);
+    if (st == KV_OK && store->temporary)
+        st = check_unread(engine);
+    if (st == KV_OK && store->temporary)
+        st = destroy_files(engine->place.io, engine->place.dir, engine->path);
+    else if (st == KV_OK)
+        st = kv_recover_close(engine);
+    return st == KV_BUSY ? KV_OK : st;
+}
+
 enum kv_status kv_store_close(struct kv_store *store)
 {
     enum kv_status st = KV_OK;
@@ -406,14 +414,9 @@ enum kv_status kv_store_close(struct kv_store *store)
         return KV_OK; /* what a child inherited stays where it is: the parent's is another copy */
     pthread_mutex_lock(&registry_mutex);
     if (--store->users == 0) {
-        struct kv_engine *engine = &store->engine;
-
         remove_store(store);
         kv_maintainer_stop(&store->maintainer);
-        if (store->temporary)
-            st = destroy_files(engine->place.io, engine->place.dir, engine->path);
-        else
-            st = stop(engine);
+        st = stop(store);
         store_free(store);
     }
     pthread_mutex_unlock(&registry_mutex);

@@ -556,6 +556,27 @@ START_TEST(test_kv_temporary_store_goes_with_its_last_user)
 }
 END_TEST
 
+/* Another process that found it is a user, too; a store of its last one's is as temporary as that says. */
+START_TEST(test_kv_temporary_store_is_not_taken_from_others)
+{
+    struct world guest;
+
+    world_join(&guest, &world);
+    world.options.temporary = true;
+    world_open(&world);
+    world_put(&world, "a", "1");
+    guest.options.readonly = _i;
+    guest.options.temporary = !_i;
+    world_open(&guest);
+    world_close(&world);
+    world_expect_all(&guest, "a=1");
+    world_check(&guest);
+    ck_assert(directory_exists());
+    world_end(&guest);
+    ck_assert_int_eq(directory_exists(), _i);
+}
+END_TEST
+
 START_TEST(test_kv_destroy_removes_its_own_files_only)
 {
     make_store_with_runs(false);
@@ -705,6 +726,7 @@ static Suite *kv_open_suite(void)
     tcase_add_test(tests, test_kv_readonly_user_comes_before_writers);
     tcase_add_test(tests, test_kv_open_refuses_to_write_where_it_may_not);
     tcase_add_test(tests, test_kv_temporary_store_goes_with_its_last_user);
+    tcase_add_loop_test(tests, test_kv_temporary_store_is_not_taken_from_others, 0, 2);
     tcase_add_test(tests, test_kv_destroy_removes_its_own_files_only);
     tcase_add_test(tests, test_kv_destroy_waits_for_nobody);
     tcase_add_test(tests, test_kv_interrupted_destroy_leaves_all_or_nothing);
