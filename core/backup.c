@@ -232,17 +232,20 @@ static enum kv_status verify(struct backup *backup, const struct kv_segment_info
     return st;
 }
 
-/* Link a file of the store; copy it where links cannot be, or its name has gone meanwhile. */
+/* Link a file of the store; copy it where links cannot be, from `bytes` if its name has gone meanwhile. */
 static enum kv_status bring_file(struct backup *backup, const char *name, struct kv_slice bytes)
 {
-    const struct kv_place *place = place_of(backup);
-    enum kv_status st = kv_io_link(backup->source->place.dir, name, place->dir);
+    const struct kv_place *from = &backup->source->place, *to = place_of(backup);
+    uint64_t copied_bytes = 0;
+    enum kv_status st = kv_io_link(from->dir, name, to->dir);
 
-    if (st != KV_INVALID && st != KV_NOTFOUND)
-        return st;
-    st = kv_copy_bytes(place, name, (struct kv_slice){0}, bytes, backup->settings);
-    if (st == KV_OK)
-        backup->copied_bytes += bytes.size;
+    if (st == KV_INVALID)
+        st = kv_copy_file(to, from, name, backup->settings, &copied_bytes);
+    if (st == KV_NOTFOUND) {
+        st = kv_copy_bytes(to, name, (struct kv_slice){0}, bytes, backup->settings);
+        copied_bytes = bytes.size;
+    }
+    backup->copied_bytes += copied_bytes;
     return st;
 }
 

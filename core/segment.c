@@ -43,10 +43,15 @@ static enum kv_status map_data(struct kv_segment *segment, const char *name)
         st = kv_fail(KV_CORRUPT, "%s/%s: the file has %llu of its %llu bytes; restore it",
                      segment->place->path, name, (unsigned long long)size_bytes,
                      (unsigned long long)segment->info.end_bytes);
+    /* A sparse file may claim any size. */
+    if (size_bytes > KV_SEGMENT_MAX_BYTES)
+        size_bytes = segment->info.end_bytes;
     if (st == KV_OK)
-        st = kv_io_map(file, segment->info.end_bytes, false, &data);
-    if (st == KV_OK)
+        st = kv_io_map(file, size_bytes, false, &data);
+    if (st == KV_OK) {
         segment->data = kv_slice_of(data, (size_t)segment->info.end_bytes);
+        segment->mapped_bytes = size_bytes;
+    }
     kv_io_file_close(file);
     return st;
 }
@@ -106,7 +111,7 @@ static void segment_free(struct kv_segment *segment)
 {
     kv_index_free(kv_segment_index(segment));
     kv_index_free(segment->damaged);
-    kv_io_unmap(segment->place->io, segment->data.data, segment->data.size);
+    kv_io_unmap(segment->place->io, segment->data.data, segment->mapped_bytes);
     kv_segment_info_release(&segment->info);
     pthread_mutex_destroy(&segment->mutex);
     free(segment);
@@ -169,7 +174,10 @@ const struct kv_segment_info *kv_segment_info(const struct kv_segment *segment)
 
 struct kv_slice kv_segment_data(const struct kv_segment *segment)
 {
-    return segment->data;
+    /* Behind a log's end is space that it had reserved, and that may be cut off. */
+    return segment->header.role == KV_ROLE_LOG
+               ? segment->data
+               : kv_slice_of(segment->data.data, (size_t)segment->mapped_bytes);
 }
 
 struct kv_slice kv_segment_index_data(const struct kv_segment *segment)

@@ -35,7 +35,10 @@ void kv_segment_unref(struct kv_segment *segment); /* NULL is fine */
 
 const struct kv_segment_info *kv_segment_info(const struct kv_segment *segment);
 
-/* The files' bytes, as they are mapped: the data up to info's end_bytes, and the index. They last as the segment does. */
+/*
+ * The bytes of its files as they were when it was opened, which last as long as the segment; of a
+ * log's data only those up to info's end_bytes.
+ */
 struct kv_slice kv_segment_data(const struct kv_segment *segment);
 struct kv_slice kv_segment_index_data(const struct kv_segment *segment);
 uint64_t kv_segment_index_bytes(const struct kv_segment *segment);

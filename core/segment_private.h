@@ -13,7 +13,8 @@ struct kv_segment {
     struct kv_segment_info info;
     struct kv_header header;
     struct kv_record_place record_place;
-    struct kv_slice data; /* the mapping: offset 0 to info.end_bytes */
+    struct kv_slice data;  /* offset 0 to info.end_bytes */
+    uint64_t mapped_bytes; /* the whole file, as long as it was */
 
     _Atomic(struct kv_index *) index; /* replaced at most once, by kv_segment_heal */
     struct kv_index *damaged;         /* the one replaced: readers may still be in it */
