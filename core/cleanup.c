@@ -27,7 +27,7 @@ enum kv_status kv_cleanup_note_numbers(struct kv_engine *engine)
 static bool listed(const struct kv_engine *engine, uint64_t number)
 {
     return number == engine->manifest.active.number ||
-           kv_manifest_find_run(&engine->manifest, number) != SIZE_MAX;
+           kv_manifest_has_sealed(&engine->manifest, number);
 }
 
 /* Names that a listing found, kept because the directory is not changed while it is read. */
@@ -134,7 +134,7 @@ static bool is_leftover(const struct kv_engine *engine, enum kv_name_kind kind, 
 {
     switch (kind) {
     case KV_NAME_IS_SEGMENT: return !listed(engine, number);
-    case KV_NAME_IS_INDEX: return kv_manifest_find_run(&engine->manifest, number) == SIZE_MAX;
+    case KV_NAME_IS_INDEX: return !kv_manifest_has_sealed(&engine->manifest, number);
     default: return false;
     }
 }

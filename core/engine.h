@@ -30,7 +30,8 @@
  * the LSN they know. One that dies replacing MANIFEST leaves either manifest,
  * and perhaps a generation that the page does not know: whoever takes MANIFEST
  * next publishes it again, through all of P0, before building on it. One that
- * dies in a sync leaves syncing set: doubt, as after a failed sync.
+ * dies in a sync leaves syncing set: doubt, as after a failed sync. What becomes of a
+ * transaction that is larger than a log: group.h.
  */
 #ifndef KV_ENGINE_H
 #define KV_ENGINE_H

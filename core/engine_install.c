@@ -18,22 +18,27 @@ static void steal_idle_pins(struct kv_engine *engine)
     }
 }
 
+static void unlink_unless_named(struct kv_engine *engine, uint64_t number)
+{
+    if (!kv_manifest_has_sealed(&engine->manifest, number))
+        kv_place_remove_segment(&engine->place, number);
+}
+
 /* Remove the files that `old` names and `engine->manifest` does not, oldest first. */
 static void unlink_obsolete(struct kv_engine *engine, const struct kv_manifest *old)
 {
     const struct kv_manifest *now = &engine->manifest;
 
     for (size_t r = old->run_count; r-- > 0;) {
-        for (size_t s = 0; s < old->runs[r].segment_count; s++) {
-            uint64_t number = old->runs[r].segments[s].number;
-
-            if (kv_manifest_find_run(now, number) == SIZE_MAX)
-                kv_place_remove_segment(&engine->place, number);
-        }
+        for (size_t s = 0; s < old->runs[r].segment_count; s++)
+            unlink_unless_named(engine, old->runs[r].segments[s].number);
     }
-    if (old->active.number != 0 && old->active.number != now->active.number &&
-        kv_manifest_find_run(now, old->active.number) == SIZE_MAX)
-        kv_place_remove_segment(&engine->place, old->active.number);
+    for (size_t g = 0; g < old->group_count; g++) {
+        for (size_t s = 0; s < old->groups[g].segment_count; s++)
+            unlink_unless_named(engine, old->groups[g].segments[s].number);
+    }
+    if (old->active.number != 0 && old->active.number != now->active.number)
+        unlink_unless_named(engine, old->active.number);
 }
 
 /* Make `*next` and its version the ones that this process goes by. `*old` is the manifest before. */

@@ -25,6 +25,26 @@ static void add_dead(struct kv_segment_info *info, double bytes)
     info->dead_bytes = dead < limit ? dead : limit;
 }
 
+/* One sampled record of `info`, which stands for `weight` of them: what does it supersede in older runs? */
+static void add_sample(struct kv_version *version, struct kv_manifest *manifest,
+                       struct kv_segment_info *info, uint64_t hash, const struct kv_entry *sample,
+                       double weight)
+{
+    struct kv_entry older;
+    size_t run;
+    enum kv_status st =
+        kv_version_get_in_runs(version, 0, version->run_count, hash, sample->key, &older, &run);
+
+    if (st == KV_DONE && sample->deleted)
+        add_dead(info, weight * sample->size_bytes);
+    if (st == KV_OK) {
+        struct kv_segment_info *segment = covering(&manifest->runs[run], sample->key);
+
+        if (segment)
+            add_dead(segment, weight * older.size_bytes);
+    }
+}
+
 void kv_estimate_superseded(struct kv_version *version, struct kv_manifest *manifest,
                             struct kv_segment_info *info)
 {
@@ -38,21 +58,40 @@ void kv_estimate_superseded(struct kv_version *version, struct kv_manifest *mani
     for (uint64_t i = 0; i < info->record_count; i += step) {
         const struct kv_item *item = &log->memtable.items[i];
         struct kv_record record;
-        struct kv_entry older;
-        size_t run;
-        enum kv_status st =
-            kv_log_decode(log, item->offset_bytes, (uint32_t)info->end_bytes, &record);
+        struct kv_entry sample;
 
-        if (st == KV_OK)
-            st = kv_version_get_in_runs(version, 0, version->run_count, item->hash, record.key,
-                                        &older, &run);
-        if (st == KV_DONE && record.kind == KV_DELETE)
-            add_dead(info, weight * record.size_bytes);
-        if (st == KV_OK) {
-            struct kv_segment_info *segment = covering(&manifest->runs[run], record.key);
+        if (kv_log_decode(log, item->offset_bytes, (uint32_t)info->end_bytes, &record) != KV_OK)
+            continue;
+        kv_entry_of(&sample, &record);
+        add_sample(version, manifest, info, item->hash, &sample, weight);
+    }
+}
 
-            if (segment)
-                add_dead(segment, weight * older.size_bytes);
-        }
+static void estimate_segment(struct kv_version *version, uint64_t hash_seed,
+                             struct kv_manifest *manifest, struct kv_segment *segment,
+                             struct kv_segment_info *info)
+{
+    uint64_t step = info->entry_count / SAMPLE_COUNT;
+
+    step += step == 0;
+    for (uint64_t i = 0; i < info->entry_count; i += step) {
+        struct kv_entry sample;
+
+        if (kv_segment_sample(segment, i, &sample) == KV_OK)
+            add_sample(version, manifest, info, kv_hash(sample.key, hash_seed), &sample,
+                       (double)step);
+    }
+}
+
+void kv_estimate_superseded_by_group(struct kv_version *version, struct kv_manifest *manifest)
+{
+    size_t count = version->pending_count;
+
+    for (size_t g = 0; g < manifest->group_count; g++) {
+        struct kv_pending_group *group = &manifest->groups[g];
+
+        for (size_t i = 0; i < group->segment_count && count > 0; i++)
+            estimate_segment(version, manifest->hash_seed, manifest,
+                             kv_run_segment(version->pending[--count].run, 0), &group->segments[i]);
     }
 }

@@ -17,4 +17,7 @@
 void kv_estimate_superseded(struct kv_version *version, struct kv_manifest *manifest,
                             struct kv_segment_info *info);
 
+/* The same for the segments of the manifest's pending group, which `version` has open. */
+void kv_estimate_superseded_by_group(struct kv_version *version, struct kv_manifest *manifest);
+
 #endif

@@ -2,6 +2,7 @@
 #include "failover.h"
 
 #include "cleanup.h"
+#include "group.h"
 #include "seal.h"
 #include "write_set.h"
 
@@ -112,6 +113,19 @@ static enum kv_status make_successor(struct kv_engine *engine, struct kv_log *fr
     return KV_OK;
 }
 
+/* A group goes with its COMMIT: settled with the part that is sealed, or on to the new log; or nowhere. */
+static enum kv_status failover_group(struct kv_engine *engine, const struct kv_log *from,
+                                     const struct kv_log_tail *durable, const struct kv_log *to,
+                                     struct kv_manifest *next)
+{
+    if (!kv_group_is_committed(next, &from->tail))
+        return kv_manifest_set_group(next, NULL);
+    if (durable->group != 0)
+        return kv_group_settle(&engine->place, from, next);
+    next->groups[0].commit_lsn = kv_log_lsn(to, KV_HEADER_BYTES + KV_COMMIT_BYTES);
+    return KV_OK;
+}
+
 /* The manifest in which `to` is active and `from` is sealed where it was durable, or gone if nothing of it is left. */
 static enum kv_status failover_manifest(struct kv_engine *engine, struct kv_log *from,
                                         const struct kv_log_tail *durable, struct kv_log *to,
@@ -120,6 +134,8 @@ static enum kv_status failover_manifest(struct kv_engine *engine, struct kv_log 
     struct kv_segment_info info = {0};
     enum kv_status st = kv_manifest_copy(next, &engine->manifest);
 
+    if (st == KV_OK)
+        st = failover_group(engine, from, durable, to, next);
     if (st == KV_OK && durable->record_count > 0) {
         st = kv_seal_describe(&engine->place, from, durable, &info);
         if (st == KV_OK) {

@@ -143,8 +143,9 @@ enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *se
 bool kv_store_is_behind(struct kv_store *store, const struct kv_settings *settings);
 
 /*
- * Key and row are copied. KV_TOOBIG: a limit of the key, the row or the
- * transaction (the message says which); KV_FULL: disk full. The transaction
+ * Key and row are copied. A transaction may be larger than memory: what no log can hold
+ * goes to segments of its own, which count as one with its commit. KV_TOOBIG: a limit of
+ * the key or the row (the message says which); KV_FULL: disk full. The transaction
  * stays usable: the failed write is not part of it.
  */
 enum kv_status kv_txn_put(struct kv_txn *txn, struct kv_slice key,
@@ -168,8 +169,10 @@ struct kv_savepoint {
 struct kv_savepoint kv_txn_savepoint(const struct kv_txn *txn);
 
 /*
- * Undo what was written since; later savepoints become invalid. Cannot fail. A
- * commit that was prepared is taken back first.
+ * Undo what was written since; later savepoints become invalid. A commit that was
+ * prepared is taken back first. It fails for one reason alone: of a transaction that is larger
+ * than a log, up to a segment's worth of records must be written anew, and the disk may refuse.
+ * Then every later call but abort says so.
  */
 void kv_txn_rollback_to(struct kv_txn *txn, struct kv_savepoint savepoint);
 

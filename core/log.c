@@ -91,7 +91,8 @@ enum kv_status kv_log_create(const struct kv_place *place, const struct kv_heade
     if (!log)
         return kv_fail_nomem();
     log->header = *header;
-    log->header.role = KV_ROLE_LOG;
+    if (header->role != KV_ROLE_PENDING)
+        log->header.role = KV_ROLE_LOG;
     log->header.log.record_limit = KV_LOG_RECORD_LIMIT;
     kv_name_segment(name, header->number);
     st = prepare(log);

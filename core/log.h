@@ -31,7 +31,26 @@ struct kv_log_tail {
     uint64_t digest;                   /* of its COMMIT */
     uint32_t record_count;             /* in this log */
     uint64_t min_time_ms, max_time_ms; /* of commits in this log; 0: none */
+    uint64_t group, group_digest;      /* the pending group that its first COMMIT names; 0: none */
 };
+
+/* A transaction of `count` records follows, whose COMMIT stands at `commit_bytes`. */
+static inline void kv_log_tail_advance(struct kv_log_tail *tail, uint32_t commit_bytes,
+                                       uint32_t count, const struct kv_commit *commit)
+{
+    tail->end_bytes = commit_bytes + KV_COMMIT_BYTES;
+    tail->seq = commit->seq;
+    tail->digest = commit->digest;
+    tail->record_count += count;
+    if (tail->min_time_ms == 0 || commit->time_ms < tail->min_time_ms)
+        tail->min_time_ms = commit->time_ms;
+    if (commit->time_ms > tail->max_time_ms)
+        tail->max_time_ms = commit->time_ms;
+    if (commit->group != 0) {
+        tail->group = commit->group;
+        tail->group_digest = commit->group_digest;
+    }
+}
 
 struct kv_log {
     _Atomic uint32_t references;
@@ -51,8 +70,9 @@ struct kv_log {
 };
 
 /*
- * Create segment_<number>.db as a log with this header (role and record limit
- * are filled in). With `defer_header` the header's page stays zeros until
+ * Create segment_<number>.db as a log with this header, or, if that has the role,
+ * as a pending segment, which is written to as a log is. (The role of a log and the record
+ * limit are filled in.) With `defer_header` the header's page stays zeros until
  * kv_log_write_header. The header is not synced yet. The caller gets the only
  * reference. Failure leaves no file.
  */

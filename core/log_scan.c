@@ -143,20 +143,14 @@ static enum kv_status scan_transaction(struct scanner *scanner)
                         commit.begin_lsn != kv_log_lsn(log, tail->end_bytes) ||
                         commit.digest != kv_commit_digest(&commit, digest)))
         st = KV_DONE;
-    if (st == KV_OK && commit.group != 0)
+    /* The COMMIT of a group stands alone, as the first of its log: group.h. */
+    if (st == KV_OK && commit.group != 0 && (count > 0 || tail->end_bytes != KV_HEADER_BYTES))
         st = newer(scanner, end_bytes);
     if (st != KV_OK) {
         kv_memtable_truncate(&log->memtable, before);
         return st;
     }
-    tail->end_bytes = end_bytes + KV_COMMIT_BYTES;
-    tail->seq = commit.seq;
-    tail->digest = commit.digest;
-    tail->record_count += count;
-    if (tail->min_time_ms == 0 || commit.time_ms < tail->min_time_ms)
-        tail->min_time_ms = commit.time_ms;
-    if (commit.time_ms > tail->max_time_ms)
-        tail->max_time_ms = commit.time_ms;
+    kv_log_tail_advance(tail, end_bytes, count, &commit);
     if (!scanner->out)
         return KV_OK;
     note_durable(scanner, commit.durable_lsn);

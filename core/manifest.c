@@ -25,14 +25,21 @@ static void release_run(struct kv_run *run)
     *run = (struct kv_run){0};
 }
 
+static void release_groups(struct kv_manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->group_count; i++)
+        release_segments(manifest->groups[i].segments, manifest->groups[i].segment_count);
+    free(manifest->groups);
+    manifest->groups = NULL;
+    manifest->group_count = 0;
+}
+
 void kv_manifest_release(struct kv_manifest *manifest)
 {
     for (size_t i = 0; i < manifest->run_count; i++)
         release_run(&manifest->runs[i]);
     free(manifest->runs);
-    for (size_t i = 0; i < manifest->group_count; i++)
-        release_segments(manifest->groups[i].segments, manifest->groups[i].segment_count);
-    free(manifest->groups);
+    release_groups(manifest);
     kv_segment_info_release(&manifest->unindexed);
     kv_buffer_release(&manifest->schema);
     *manifest = (struct kv_manifest){0};
@@ -207,6 +214,40 @@ enum kv_status kv_manifest_join_runs(struct kv_manifest *manifest, size_t first,
     return KV_OK;
 }
 
+enum kv_status kv_manifest_set_group(struct kv_manifest *manifest, struct kv_pending_group *group)
+{
+    struct kv_pending_group *groups = NULL;
+
+    if (group) {
+        groups = malloc(sizeof(*groups));
+        if (!groups)
+            return kv_fail_nomem();
+        *groups = *group;
+        *group = (struct kv_pending_group){0};
+    }
+    release_groups(manifest);
+    manifest->groups = groups;
+    manifest->group_count = groups ? 1 : 0;
+    return KV_OK;
+}
+
+enum kv_status kv_manifest_settle_groups(struct kv_manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->group_count; i++) {
+        struct kv_pending_group *group = &manifest->groups[i];
+
+        /* What has been moved is left empty, so that a failure half-way loses nothing. */
+        for (size_t k = 0; k < group->segment_count; k++) {
+            enum kv_status st = kv_manifest_add_run(manifest, 0, &group->segments[k]);
+
+            if (st != KV_OK)
+                return st;
+        }
+    }
+    release_groups(manifest);
+    return KV_OK;
+}
+
 /* ---- Questions */
 
 size_t kv_manifest_segment_count(const struct kv_manifest *manifest)
@@ -235,6 +276,14 @@ size_t kv_manifest_find_run(const struct kv_manifest *manifest, uint64_t segment
 
 bool kv_manifest_has_sealed(const struct kv_manifest *manifest, uint64_t segment_number)
 {
+    for (size_t i = 0; i < manifest->group_count; i++) {
+        const struct kv_pending_group *group = &manifest->groups[i];
+
+        for (size_t k = 0; k < group->segment_count; k++) {
+            if (group->segments[k].number == segment_number)
+                return true;
+        }
+    }
     return (kv_manifest_has_unindexed(manifest) && manifest->unindexed.number == segment_number) ||
            kv_manifest_find_run(manifest, segment_number) != SIZE_MAX;
 }

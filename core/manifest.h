@@ -17,7 +17,7 @@
  * - numbers, that of the active log included, are unique, not 0 and below next_number;
  * - base_lsn <= start_lsn of the active log, and start_lsn lies in its file;
  * - tiers are below KV_TIER_COUNT and never descend from newest run to oldest;
- * - a run's or group's merge id or id is not past last_merge_id, or not 0 and unique;
+ * - a run's merge id is not past last_merge_id; a group's id is not 0, and unique;
  * - a run or group has a segment; a run's segments ascend and are disjoint,
  *   max_key of one below min_key of the next; `low` has the size of a key;
  * - a segment: KV_HEADER_BYTES <= end_bytes <= KV_SEGMENT_MAX_BYTES;
@@ -58,9 +58,10 @@ struct kv_run {
 
 /* Segments of a transaction too large for a log, not visible until COMMIT names the group. */
 struct kv_pending_group {
-    uint64_t id;
-    uint64_t digest;
-    uint64_t commit_lsn; /* visible to snapshots at or past it; 0: not committed */
+    uint64_t id;     /* the number of the first segment that was begun for it */
+    uint64_t digest; /* kv_group_digest */
+    uint64_t
+        commit_lsn; /* where its COMMIT ends, once it is there: visible to snapshots from then on */
     struct kv_segment_info *segments;
     size_t segment_count;
 };
@@ -162,13 +163,26 @@ static inline bool kv_manifest_has_unindexed(const struct kv_manifest *manifest)
     return manifest->unindexed.number != 0;
 }
 
+/*
+ * Make one group the only pending one, in place of those that are listed; takes
+ * over its array and infos on success. `group` NULL: none is left.
+ */
+enum kv_status kv_manifest_set_group(struct kv_manifest *manifest,
+                                     struct kv_pending_group *group) KV_WARN_UNUSED;
+
+/*
+ * Make every segment of the pending groups a run of tier 0, the last one the newest. A
+ * failure half-way leaves the manifest fit for nothing but release.
+ */
+enum kv_status kv_manifest_settle_groups(struct kv_manifest *manifest) KV_WARN_UNUSED;
+
 /* Segments of all runs and pending groups, and the unindexed log; without the active one. */
 size_t kv_manifest_segment_count(const struct kv_manifest *manifest);
 
 /* The index of the run that holds a segment; SIZE_MAX if none does. */
 size_t kv_manifest_find_run(const struct kv_manifest *manifest, uint64_t segment_number);
 
-/* Is there a sealed segment with this number, in a run or unindexed? */
+/* Is there a sealed segment with this number, in a run or group, or unindexed? */
 bool kv_manifest_has_sealed(const struct kv_manifest *manifest, uint64_t segment_number);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "failover.h"
+#include "group.h"
 #include "log_scan.h"
 #include "seal.h"
 #include "writer.h"
@@ -102,6 +103,8 @@ static enum kv_status open_log(struct kv_engine *engine, struct kv_log **out,
     st = check_log(engine, log);
     if (st == KV_OK)
         st = kv_log_scan(log, manifest->active.start_lsn, 0, scan);
+    if (st == KV_OK)
+        st = kv_group_check(engine, log);
     if (st != KV_OK) {
         kv_log_unref(log);
         return st;
@@ -110,22 +113,12 @@ static enum kv_status open_log(struct kv_engine *engine, struct kv_log **out,
     return KV_OK;
 }
 
-static enum kv_status check_groups(const struct kv_engine *engine)
-{
-    if (engine->manifest.group_count == 0)
-        return KV_OK;
-    return kv_fail(KV_NEWER, "%s: holds a transaction written by a newer version of sqlite-kv",
-                   engine->path);
-}
-
 enum kv_status kv_recover(struct kv_engine *engine)
 {
     struct kv_log_scan scan;
     struct kv_log *log = NULL;
-    enum kv_status st = check_groups(engine);
+    enum kv_status st;
 
-    if (st != KV_OK)
-        return st;
     begin_reset(engine);
     st = kv_cleanup_note_numbers(engine);
     if (st == KV_OK)
@@ -134,8 +127,10 @@ enum kv_status kv_recover(struct kv_engine *engine)
         st = kv_cleanup_check_unlisted(engine, &log->tail);
     if (st == KV_OK)
         st = open_version(engine, log);
+    /* A group that counts or not is nothing that a clean close leaves behind. */
     if (st == KV_OK)
-        st = scan.clean ? confirm_manifest(engine) : kv_failover(engine, log, &scan);
+        st = scan.clean && engine->manifest.group_count == 0 ? confirm_manifest(engine)
+                                                             : kv_failover(engine, log, &scan);
     if (st == KV_OK)
         st = kv_cleanup(engine, true);
     if (st == KV_OK)
@@ -149,10 +144,7 @@ enum kv_status kv_recover_readonly(struct kv_engine *engine)
     enum kv_lock_mode held;
     struct kv_log_scan scan;
     struct kv_log *log;
-    enum kv_status st = check_groups(engine);
-
-    if (st == KV_OK)
-        st = kv_lock_test(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE, &held);
+    enum kv_status st = kv_lock_test(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE, &held);
     if (st == KV_OK && held == KV_LOCK_SHARED) {
         st = kv_engine_follow(engine);
         return st == KV_OK ? kv_engine_refresh(engine) : st;
@@ -211,7 +203,7 @@ enum kv_status kv_recover_close(struct kv_engine *engine)
     if (st != KV_OK)
         return st;
     version = kv_engine_version(engine);
-    if (version->log->tail.end_bytes >= KV_FAILOVER_SEAL_MIN_BYTES)
+    if (version->log->tail.end_bytes >= KV_FAILOVER_SEAL_MIN_BYTES || version->pending_count > 0)
         st = kv_seal(engine, false);
     kv_version_unref(version);
     version = kv_engine_version(engine);

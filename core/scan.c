@@ -45,12 +45,13 @@ static enum kv_status open_sources(struct kv_scan *scan, struct kv_snapshot *sna
 {
     struct kv_version *version = snapshot->pin.version;
     struct kv_iter **sources =
-        malloc((KV_BATCH_COUNT_MAX + kv_version_iter_max(version)) * sizeof(struct kv_iter *));
+        malloc(((txn ? kv_txn_iter_max(txn) : 0) + kv_version_iter_max(version)) *
+               sizeof(struct kv_iter *));
     size_t own = 0, count = 0;
     enum kv_status st = sources ? KV_OK : kv_fail_nomem();
 
     if (st == KV_OK && txn)
-        st = kv_write_set_iters(txn->set, sources, &own, &scan->view);
+        st = kv_txn_iters(txn, sources, &own, &scan->view);
     if (st == KV_OK) {
         st = kv_version_iters(version, snapshot->lsn, sources + own, &count);
         if (st != KV_OK) {

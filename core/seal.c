@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "estimate.h"
+#include "group.h"
 #include "index.h"
 #include "names.h"
 
@@ -126,8 +127,27 @@ enum kv_status kv_seal_new_log(struct kv_engine *engine, struct kv_header *heade
     if (st != KV_OK)
         return st;
     header->number = kv_engine_new_number(engine);
+    if (header->pending.group == 0)
+        header->pending.group = header->number;
     st = kv_log_create(&engine->place, header, defer_header, out);
     kv_engine_drop_manifest(engine);
+    return st;
+}
+
+/* The log's group, then the log itself, if it has records, become the newest runs of `next`. */
+static enum kv_status add_runs(struct kv_engine *engine, struct kv_version *version,
+                               struct kv_segment_info *info, struct kv_manifest *next)
+{
+    enum kv_status st;
+
+    kv_estimate_superseded_by_group(version, next);
+    if (info->record_count > 0) {
+        kv_estimate_superseded(version, next, info);
+        next->log_bytes_written += info->end_bytes;
+    }
+    st = kv_group_settle(&engine->place, version->log, next);
+    if (st == KV_OK && info->record_count > 0)
+        st = kv_manifest_add_run(next, 0, info);
     return st;
 }
 
@@ -143,16 +163,14 @@ static enum kv_status install(struct kv_engine *engine, struct kv_segment_info *
     if (st != KV_OK)
         return st;
     version = kv_engine_version(engine); /* with the runs of this manifest: merges go on */
-    kv_estimate_superseded(version, &next, info);
+    st = add_runs(engine, version, info, &next);
     kv_version_unref(version);
-    next.log_bytes_written += info->end_bytes;
     next.last_seq = log->header.base_seq;
     next.active.number = log->header.number;
     next.active.salt = log->header.salt;
     next.active.base_lsn = log->header.log.base_lsn;
     next.active.start_lsn = log->header.log.base_lsn;
     next.active.previous_digest = log->header.log.previous_digest;
-    st = kv_manifest_add_run(&next, 0, info);
     if (st == KV_OK)
         st = kv_engine_install(engine, &next, log, &renamed);
     kv_manifest_release(&next);
@@ -193,10 +211,10 @@ enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail)
                                        .previous_end_lsn = end_lsn}};
     enum kv_status st = KV_OK;
 
-    if (log->tail.record_count == 0)
+    if (log->tail.record_count == 0 && version->pending_count == 0)
         goto out;
     st = kv_engine_sync_log(engine, log, log->tail.end_bytes);
-    if (st == KV_OK)
+    if (st == KV_OK && log->tail.record_count > 0)
         st = kv_seal_describe(&engine->place, log, &log->tail, &info);
     if (st == KV_OK)
         st = kv_seal_new_log(engine, &header, false, &next);

@@ -28,7 +28,8 @@ enum kv_status kv_seal_describe(const struct kv_place *place, struct kv_log *log
 
 /*
  * Create a log with this header, of which role, uuid, number, salt, time and
- * record limit are filled in.
+ * record limit are filled in; or a pending segment, whose group, if it is 0, is
+ * named after this first segment of it.
  */
 enum kv_status kv_seal_new_log(struct kv_engine *engine, struct kv_header *header,
                                bool defer_header, struct kv_log **out) KV_WARN_UNUSED;

@@ -305,3 +305,26 @@ bool kv_segment_may_contain(struct kv_segment *segment, uint64_t hash)
 
     return st != KV_OK || maybe;
 }
+
+/* ---- All of it, or some */
+
+void kv_segment_scan_all(const struct kv_segment *segment, struct kv_segment_scan *out)
+{
+    kv_segment_scan_init(out, segment->place, &segment->info, &segment->header, segment->data);
+}
+
+enum kv_status kv_segment_sample(struct kv_segment *segment, uint64_t position,
+                                 struct kv_entry *out)
+{
+    struct kv_record record;
+    uint32_t offset;
+    enum kv_status st = kv_index_at(kv_segment_index(segment), position, &offset);
+
+    if (st == KV_OK && !kv_segment_holds(segment, offset))
+        st = kv_segment_bad_offset(segment);
+    if (st == KV_OK)
+        st = kv_segment_read(segment, offset, &record);
+    if (st == KV_OK)
+        kv_segment_entry(&record, out);
+    return st;
+}

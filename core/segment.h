@@ -15,6 +15,7 @@
 #include "place.h"
 #include "record.h"
 #include "segment_info.h"
+#include "segment_scan.h"
 
 struct kv_segment;
 
@@ -63,6 +64,13 @@ bool kv_segment_may_contain(struct kv_segment *segment, uint64_t hash);
  * prefetched, since those of a log lie in insertion order.
  */
 enum kv_status kv_segment_iter(struct kv_segment *segment, struct kv_iter **out) KV_WARN_UNUSED;
+
+/* Read it in file order: kv_segment_scan_next (segment_scan.h). Borrows the segment. */
+void kv_segment_scan_all(const struct kv_segment *segment, struct kv_segment_scan *out);
+
+/* The newest record of the key at `position` in key order, for sampling: KV_CORRUPT is no news. */
+enum kv_status kv_segment_sample(struct kv_segment *segment, uint64_t position,
+                                 struct kv_entry *out) KV_WARN_UNUSED;
 
 /* Who asked for a check. */
 struct kv_segment_watcher {

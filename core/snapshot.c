@@ -74,7 +74,7 @@ enum kv_status kv_snapshot_get(struct kv_snapshot *snapshot, struct kv_txn *txn,
     enum kv_status st = KV_DONE;
 
     if (txn)
-        st = kv_write_set_get(txn->set, hash, key, out);
+        st = kv_txn_get_own(txn, hash, key, out);
     if (st == KV_DONE)
         st = kv_version_get(snapshot->pin.version, snapshot->lsn, hash, key, out);
     return st == KV_OK && out->deleted ? KV_DONE : st;

@@ -62,10 +62,29 @@ static enum kv_status view_open(struct kv_store *store, struct view *view)
     return KV_OK;
 }
 
+static void add_segment(const struct kv_segment_info *info, const struct kv_segment *open,
+                        struct kv_stats *out, uint64_t *entries)
+{
+    uint64_t size = info->end_bytes - KV_HEADER_BYTES;
+    uint64_t dead = info->dead_bytes < size ? info->dead_bytes : size;
+
+    out->segments++;
+    out->records += info->record_count;
+    out->tombstones += info->tombstone_count;
+    out->data_bytes += info->end_bytes;
+    out->live_bytes += size - dead;
+    out->dead_bytes += dead;
+    out->index_bytes += kv_segment_index_bytes(open);
+    out->indexes_rebuilt_since_open += kv_segment_index_rebuilt(open);
+    *entries += (uint64_t)((double)(info->entry_count - info->tombstone_count) *
+                           (double)(size - dead) / (double)(size ? size : 1));
+}
+
 /* Sum up what manifest and log know. */
 static void add_segments(const struct view *view, struct kv_stats *out, uint64_t *entries)
 {
     const struct kv_version *version = view->snapshot->pin.version;
+    size_t pending = version->pending_count;
 
     *entries = view->log_record_count;
     out->segments = 1;
@@ -73,26 +92,18 @@ static void add_segments(const struct view *view, struct kv_stats *out, uint64_t
     out->records = view->log_record_count;
     out->data_bytes = view->log_end_bytes;
     out->live_bytes = view->log_end_bytes - KV_HEADER_BYTES;
+    for (size_t g = 0; g < view->manifest.group_count; g++) {
+        const struct kv_pending_group *group = &view->manifest.groups[g];
+
+        for (size_t s = 0; s < group->segment_count; s++)
+            add_segment(&group->segments[s], kv_run_segment(version->pending[--pending].run, 0),
+                        out, entries);
+    }
     for (size_t r = 0; r < view->manifest.run_count; r++) {
         const struct kv_run *run = &view->manifest.runs[r];
 
-        for (size_t s = 0; s < run->segment_count; s++) {
-            const struct kv_segment_info *info = &run->segments[s];
-            uint64_t size = info->end_bytes - KV_HEADER_BYTES;
-            uint64_t dead = info->dead_bytes < size ? info->dead_bytes : size;
-            const struct kv_segment *open = kv_run_segment(version->runs[r], s);
-
-            out->segments++;
-            out->records += info->record_count;
-            out->tombstones += info->tombstone_count;
-            out->data_bytes += info->end_bytes;
-            out->live_bytes += size - dead;
-            out->dead_bytes += dead;
-            out->index_bytes += kv_segment_index_bytes(open);
-            out->indexes_rebuilt_since_open += kv_segment_index_rebuilt(open);
-            *entries += (uint64_t)((double)(info->entry_count - info->tombstone_count) *
-                                   (double)(size - dead) / (double)(size ? size : 1));
-        }
+        for (size_t s = 0; s < run->segment_count; s++)
+            add_segment(&run->segments[s], kv_run_segment(version->runs[r], s), out, entries);
     }
 }
 
@@ -240,6 +251,32 @@ static enum kv_status report_log(const struct reporting *reporting,
     return reporting->each(reporting->context, &report);
 }
 
+static enum kv_status report_segment(const struct reporting *reporting,
+                                     const struct kv_segment_info *info, unsigned tier,
+                                     unsigned run, bool merging, const char *reason)
+{
+    uint64_t size = info->end_bytes - KV_HEADER_BYTES;
+    struct kv_segment_report report = {
+        .number = info->number,
+        .tier = tier,
+        .run = run,
+        .state = merging ? KV_SEGMENT_MERGING : KV_SEGMENT_SEALED,
+        .file_bytes = info->end_bytes,
+        .records = info->record_count,
+        .tombstones = info->tombstone_count,
+        .live_bytes = size - (info->dead_bytes < size ? info->dead_bytes : size),
+        .dead_bytes = info->dead_bytes,
+        .min_key = kv_buffer_slice(&info->min_key),
+        .max_key = kv_buffer_slice(&info->max_key),
+        .min_seq = info->min_seq,
+        .max_seq = info->max_seq,
+        .min_time_ms = info->min_time_ms,
+        .max_time_ms = info->max_time_ms,
+        .reason = reason};
+
+    return reporting->each(reporting->context, &report);
+}
+
 static enum kv_status report_run(const struct reporting *reporting, size_t r, bool merging)
 {
     const struct kv_run *run = &reporting->view->manifest.runs[r];
@@ -247,28 +284,24 @@ static enum kv_status report_run(const struct reporting *reporting, size_t r, bo
     enum kv_status st = KV_OK;
 
     kv_policy_reason(&reporting->view->manifest, &reporting->policy, r, reason, sizeof(reason));
-    for (size_t s = 0; s < run->segment_count && st == KV_OK; s++) {
-        const struct kv_segment_info *info = &run->segments[s];
-        uint64_t size = info->end_bytes - KV_HEADER_BYTES;
-        struct kv_segment_report report = {
-            .number = info->number,
-            .tier = run->tier,
-            .run = (unsigned)r + 1,
-            .state = merging ? KV_SEGMENT_MERGING : KV_SEGMENT_SEALED,
-            .file_bytes = info->end_bytes,
-            .records = info->record_count,
-            .tombstones = info->tombstone_count,
-            .live_bytes = size - (info->dead_bytes < size ? info->dead_bytes : size),
-            .dead_bytes = info->dead_bytes,
-            .min_key = kv_buffer_slice(&info->min_key),
-            .max_key = kv_buffer_slice(&info->max_key),
-            .min_seq = info->min_seq,
-            .max_seq = info->max_seq,
-            .min_time_ms = info->min_time_ms,
-            .max_time_ms = info->max_time_ms,
-            .reason = reason};
+    for (size_t s = 0; s < run->segment_count && st == KV_OK; s++)
+        st = report_segment(reporting, &run->segments[s], run->tier, (unsigned)r + 1, merging,
+                            reason);
+    return st;
+}
 
-        st = reporting->each(reporting->context, &report);
+/* Newest first, as all else. */
+static enum kv_status report_groups(const struct reporting *reporting)
+{
+    const struct kv_manifest *manifest = &reporting->view->manifest;
+    enum kv_status st = KV_OK;
+
+    for (size_t g = manifest->group_count; g-- > 0;) {
+        const struct kv_pending_group *group = &manifest->groups[g];
+
+        for (size_t s = group->segment_count; s-- > 0 && st == KV_OK;)
+            st = report_segment(reporting, &group->segments[s], 0, 0, false,
+                                "part of one transaction, a run when the log is sealed");
     }
     return st;
 }
@@ -289,6 +322,8 @@ enum kv_status kv_store_segments(struct kv_store *store, const struct kv_setting
         return st;
     reporting.view = &view;
     st = report_log(&reporting, settings);
+    if (st == KV_OK)
+        st = report_groups(&reporting);
     for (size_t r = 0; r < view.manifest.run_count && st == KV_OK; r++)
         st = report_run(&reporting, r, r >= view.merging_first && r < view.merging_end);
     view_release(&view);

@@ -20,7 +20,7 @@ enum kv_status {
     KV_BUSY = -5,          /* another writer or process holds the store */
     KV_BUSY_SNAPSHOT = -6, /* a held snapshot has been overtaken */
     KV_READONLY = -7,      /* the store or its directory cannot be written */
-    KV_TOOBIG = -8,        /* a key, row or transaction is over its limit */
+    KV_TOOBIG = -8,        /* a key, row or manifest is over its limit */
     KV_NOTFOUND = -9,      /* no such file or directory; no store there */
     KV_EXISTS = -10,       /* there is a store, or file, already */
     KV_MISMATCH = -11,     /* another store than the one expected */

@@ -18,6 +18,9 @@
 #include "seal.h"
 #include "writer.h"
 
+/* A transaction alone in its log may take so many times segment_bytes there before it overflows. */
+enum { ALONE_FACTOR = 4 };
+
 enum { SYNC_AFTER_MS = 1000, SYNC_AFTER_BYTES = 64 * 1024 * 1024, COMMIT_TRIES = 3 };
 
 /* ---- Beginning */
@@ -59,7 +62,7 @@ static enum kv_status seal(struct kv_txn *txn, bool keep_tail)
 static enum kv_status seal_if_due(struct kv_txn *txn)
 {
     struct kv_version *version = kv_engine_version(&txn->store->engine);
-    bool due = is_due(version->log, txn->settings);
+    bool due = is_due(version->log, txn->settings) || version->pending_count > 0;
 
     kv_version_unref(version);
     return due ? seal(txn, false) : KV_OK;
@@ -129,6 +132,7 @@ static void finish(struct kv_txn *txn)
     bool sealed = txn->sealed && kv_engine_check_alive(engine) == KV_OK;
 
     kv_write_set_unref(txn->set);
+    kv_overflow_release(&txn->overflow);
     if (kv_engine_check_alive(engine) == KV_OK) { /* else WRITER is the parent's */
         kv_engine_remove_pin(engine, &txn->pin);
         kv_engine_drop_writer(engine, false);
@@ -149,7 +153,7 @@ static enum kv_status follow_log(struct kv_txn *txn)
     struct kv_log *from = txn->set->log, *to = txn->pin.version->log;
     enum kv_status st;
 
-    if (from == to)
+    if (from == to || from->header.role == KV_ROLE_PENDING)
         return KV_OK;
     kv_log_ref(from);
     st = kv_write_set_move(txn->set, to);
@@ -183,33 +187,60 @@ static enum kv_status change_log(struct kv_txn *txn)
     return renew(txn);
 }
 
-/* Make sure that a record of `size` and a COMMIT fit the log. */
-static enum kv_status make_room(struct kv_txn *txn, size_t size)
+/* Would a record of `size` and a COMMIT, behind what the set holds, go past these limits of its file? */
+static bool is_too_much(const struct kv_txn *txn, size_t size, uint64_t limit_bytes)
 {
     const struct kv_write_set *set = txn->set;
-    uint32_t limit = set->log->header.log.record_limit;
-    uint32_t count = kv_write_set_count(set) + 1;
+    const struct kv_log *log = set->log;
     uint64_t end_bytes = set->end_bytes + (uint64_t)size + KV_COMMIT_BYTES;
 
-    if (set->log->tail.record_count > 0 &&
-        (end_bytes > stretch(txn->settings) || set->log->tail.record_count + count > limit)) {
-        enum kv_status st = change_log(txn);
+    return end_bytes > limit_bytes ||
+           log->tail.record_count + kv_write_set_count(set) >= log->header.log.record_limit;
+}
 
-        if (st != KV_OK)
-            return st;
-        end_bytes = txn->set->end_bytes + (uint64_t)size + KV_COMMIT_BYTES;
-    }
-    if (count > limit)
-        return kv_fail(KV_TOOBIG,
-                       "%s: the transaction has more than %u records, the most that one may have; "
-                       "commit more often",
-                       txn->store->engine.path, limit);
-    if (end_bytes > KV_SEGMENT_MAX_BYTES - KV_END_BYTES)
-        return kv_fail(KV_TOOBIG,
-                       "%s: the transaction has more than %u bytes, the most that one may have; "
-                       "commit more often",
-                       txn->store->engine.path, KV_SEGMENT_MAX_BYTES);
-    return KV_OK;
+/* The most that a transaction may take of a log that it has for itself. A first record always fits. */
+static uint64_t alone(const struct kv_settings *settings)
+{
+    uint64_t bytes = ALONE_FACTOR * settings->segment_bytes;
+
+    return bytes < KV_SEGMENT_MAX_BYTES - KV_END_BYTES ? bytes
+                                                       : KV_SEGMENT_MAX_BYTES - KV_END_BYTES;
+}
+
+/* Make sure that a record of `size` fits the segment that collects what overflows. */
+static enum kv_status make_room_in_part(struct kv_txn *txn, size_t size)
+{
+    bool has_part = txn->set->log->header.role == KV_ROLE_PENDING;
+    struct kv_engine *engine = &txn->store->engine;
+    struct kv_version *version;
+    enum kv_status st;
+
+    if (has_part && (kv_write_set_count(txn->set) == 0 ||
+                     !is_too_much(txn, size, txn->settings->segment_bytes)))
+        return KV_OK;
+    version = kv_engine_version(engine);
+    st = kv_overflow_next(&txn->overflow, engine, version->log, &txn->set);
+    kv_version_unref(version);
+    return st;
+}
+
+/*
+ * Make sure that a record of `size` fits the log: else the log is sealed at its
+ * committed end and the transaction moved to a new one; from there to pending segments.
+ */
+static enum kv_status make_room(struct kv_txn *txn, size_t size)
+{
+    enum kv_status st = KV_OK;
+
+    if (txn->overflow.group == 0 && txn->set->log->tail.record_count > 0 &&
+        is_too_much(txn, size, stretch(txn->settings)))
+        st = change_log(txn);
+    if (st == KV_OK && txn->overflow.group == 0 && kv_write_set_count(txn->set) > 0 &&
+        is_too_much(txn, size, alone(txn->settings)))
+        st = kv_overflow_begin(&txn->overflow, &txn->store->engine, &txn->set);
+    if (st == KV_OK && txn->overflow.group != 0)
+        st = make_room_in_part(txn, size);
+    return st;
 }
 
 /* Its log may have been given up: what is written there would count nowhere, or twice. */
@@ -217,7 +248,7 @@ static enum kv_status check_usable(const struct kv_txn *txn)
 {
     if (!txn->failed)
         return kv_engine_check_alive(&txn->store->engine);
-    return kv_fail(KV_IOERR, "%s: the transaction could not be committed; roll it back",
+    return kv_fail(KV_IOERR, "%s: the transaction has failed earlier; roll it back",
                    txn->store->engine.path);
 }
 
@@ -241,9 +272,14 @@ static enum kv_status leave_log(struct kv_txn *txn)
     struct kv_engine *engine = &txn->store->engine;
     enum kv_status st = kv_writer_resolve(engine, false);
 
-    if (st == KV_OK)
+    if (st == KV_OK && txn->overflow.group == 0)
         return renew(txn);
     txn->failed = true; /* another commit in the same place would leave two that may count */
+    if (st == KV_OK)    /* failover has no use for a group without COMMIT, and has removed it */
+        return kv_fail(KV_IOERR,
+                       "%s: a write could not be made durable; the transaction was rolled back, "
+                       "try it again",
+                       engine->path);
     return kv_fail_in(st,
                       "%s: a commit could not be taken back; whether it counts is unknown until "
                       "the store is opened again or a write succeeds",
@@ -257,7 +293,7 @@ static enum kv_status unprepare(struct kv_txn *txn)
     enum kv_status st = KV_OK;
 
     txn->prepared = txn->durable = false;
-    if (kv_write_set_count(txn->set) == 0)
+    if (kv_txn_record_count(txn) == 0)
         return KV_OK;
     st = kv_write_set_uncommit(txn->set);
     if (st == KV_OK)
@@ -298,10 +334,8 @@ enum kv_status kv_txn_get(struct kv_txn *txn, struct kv_slice key, struct kv_ent
 {
     uint64_t hash = kv_hash(key, txn->store->engine.place.hash_seed);
     struct kv_entry entry;
-    enum kv_status st = check_usable(txn);
+    enum kv_status st = kv_txn_get_own(txn, hash, key, &entry);
 
-    if (st == KV_OK)
-        st = kv_write_set_get(txn->set, hash, key, &entry);
     if (st == KV_DONE)
         st = kv_version_get(txn->pin.version, txn->lsn, hash, key, &entry);
     if (st == KV_OK && entry.deleted)
@@ -313,24 +347,79 @@ enum kv_status kv_txn_get(struct kv_txn *txn, struct kv_slice key, struct kv_ent
 
 struct kv_savepoint kv_txn_savepoint(const struct kv_txn *txn)
 {
-    return (struct kv_savepoint){kv_write_set_count(txn->set)};
+    return (struct kv_savepoint){kv_txn_record_count(txn)};
+}
+
+static void truncate(struct kv_txn *txn, uint64_t record_count)
+{
+    struct kv_engine *engine = &txn->store->engine;
+    struct kv_version *version;
+
+    if (txn->overflow.group == 0) {
+        kv_write_set_truncate(txn->set, (uint32_t)record_count);
+        return;
+    }
+    version = kv_engine_version(engine);
+    if (kv_overflow_truncate(&txn->overflow, engine, version->log, &txn->set, record_count) !=
+        KV_OK)
+        txn->failed = true; /* more was lost than was to be taken back */
+    kv_version_unref(version);
 }
 
 void kv_txn_rollback_to(struct kv_txn *txn, struct kv_savepoint savepoint)
 {
-    if (savepoint.record_count >= kv_write_set_count(txn->set) ||
+    if (savepoint.record_count >= kv_txn_record_count(txn) ||
         kv_engine_check_alive(&txn->store->engine) != KV_OK)
         return;
     if (txn->prepared) {
         enum kv_status st = unprepare(txn);
         (void)st; /* the store refuses writes: the next prepare says so */
     }
-    kv_write_set_truncate(txn->set, (uint32_t)savepoint.record_count);
+    truncate(txn, savepoint.record_count);
 }
 
 uint64_t kv_txn_record_count(const struct kv_txn *txn)
 {
-    return kv_write_set_count(txn->set);
+    return txn->overflow.record_count + kv_write_set_count(txn->set);
+}
+
+/* ---- Own writes */
+
+enum kv_status kv_txn_get_own(struct kv_txn *txn, uint64_t hash, struct kv_slice key,
+                              struct kv_entry *out)
+{
+    enum kv_status st = check_usable(txn);
+
+    if (st == KV_OK)
+        st = kv_write_set_get(txn->set, hash, key, out);
+    return st == KV_DONE ? kv_overflow_get(&txn->overflow, hash, key, out) : st;
+}
+
+size_t kv_txn_iter_max(const struct kv_txn *txn)
+{
+    return KV_BATCH_COUNT_MAX + txn->overflow.count;
+}
+
+enum kv_status kv_txn_iters(struct kv_txn *txn, struct kv_iter **out, size_t *count,
+                            struct kv_write_view **view)
+{
+    size_t own = 0, parts = 0;
+    enum kv_status st = check_usable(txn);
+
+    *count = 0;
+    if (st == KV_OK)
+        st = kv_write_set_iters(txn->set, out, &own, view);
+    if (st != KV_OK)
+        return st;
+    st = kv_overflow_iters(&txn->overflow, out + own, &parts);
+    if (st == KV_OK) {
+        *count = own + parts;
+        return KV_OK;
+    }
+    while (own > 0)
+        kv_iter_free(out[--own]);
+    *view = NULL;
+    return st;
 }
 
 /* ---- Committing */
@@ -375,18 +464,35 @@ static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
         cause);
 }
 
+/* All that overflowed becomes a group, which COMMIT names. */
+static enum kv_status list_group(struct kv_txn *txn)
+{
+    struct kv_engine *engine = &txn->store->engine;
+    struct kv_version *version;
+    enum kv_status st;
+
+    if (txn->overflow.group == 0)
+        return KV_OK;
+    version = kv_engine_version(engine);
+    st = kv_overflow_list(&txn->overflow, engine, version->log, &txn->set, &txn->commit);
+    kv_version_unref(version);
+    return st;
+}
+
 /* Write records and COMMIT, and sync. KV_BUSY: nothing has failed, but others have left doubt. */
 static enum kv_status write_commit(struct kv_txn *txn)
 {
     struct kv_engine *engine = &txn->store->engine;
-    uint64_t durable_lsn = kv_page_load(&engine->page->durable_lsn);
-    uint64_t begin_lsn = kv_log_lsn(txn->set->log, txn->set->begin_bytes);
+    uint64_t durable_lsn = kv_page_load(&engine->page->durable_lsn), begin_lsn;
     enum kv_status st;
 
     txn->commit =
-        (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io),
-                           .durable_lsn = durable_lsn < begin_lsn ? durable_lsn : begin_lsn,
-                           .nonce = txn->nonce};
+        (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io), .nonce = txn->nonce};
+    st = list_group(txn);
+    if (st != KV_OK)
+        return st;
+    begin_lsn = kv_log_lsn(txn->set->log, txn->set->begin_bytes);
+    txn->commit.durable_lsn = durable_lsn < begin_lsn ? durable_lsn : begin_lsn;
     st = kv_write_set_commit(txn->set, &txn->commit);
     if (st != KV_OK)
         return st;
@@ -409,9 +515,9 @@ enum kv_status kv_txn_prepare(struct kv_txn *txn)
         st = follow_log(txn);
     if (st != KV_OK || txn->prepared)
         return st;
-    if (kv_write_set_count(txn->set) > 0 && txn->pin.version->is_backup)
+    if (kv_txn_record_count(txn) > 0 && txn->pin.version->is_backup)
         st = kv_writer_leave_backup(&txn->store->engine);
-    if (st == KV_OK && kv_write_set_count(txn->set) > 0) {
+    if (st == KV_OK && kv_txn_record_count(txn) > 0) {
         st = write_commit(txn);
         for (unsigned tries = 0; st == KV_BUSY && tries < COMMIT_TRIES; tries++) {
             st = kv_write_set_uncommit(txn->set);
@@ -432,14 +538,14 @@ void kv_txn_publish(struct kv_txn *txn)
     struct kv_engine *engine = &txn->store->engine;
     struct kv_log *log = txn->set->log;
 
-    if (kv_write_set_count(txn->set) > 0 && kv_engine_check_alive(engine) == KV_OK) {
+    if (kv_txn_record_count(txn) > 0 && kv_engine_check_alive(engine) == KV_OK) {
         kv_write_set_publish(txn->set, &txn->commit);
         kv_page_store(&engine->page->committed_lsn, kv_log_lsn(log, log->tail.end_bytes));
         if (txn->durable)
             kv_engine_note_durable(engine, kv_log_lsn(log, log->tail.end_bytes));
         atomic_fetch_add_explicit(&engine->counters.commits, 1, memory_order_relaxed);
         /* What cannot be sealed now is sealed by the next writer, who reports why not. */
-        if (is_due(log, txn->settings))
+        if (is_due(log, txn->settings) || txn->overflow.group != 0)
             txn->sealed |= kv_seal(engine, false) == KV_OK;
     }
     finish(txn);
@@ -451,6 +557,12 @@ void kv_txn_abort(struct kv_txn *txn)
         return;
     if (txn->set)
         kv_txn_rollback_to(txn, (struct kv_savepoint){0});
+    /* After a failure that left doubt, COMMIT may be on disk: failover decides about its group. */
+    if (txn->overflow.listed && !txn->failed &&
+        kv_engine_check_alive(&txn->store->engine) == KV_OK) {
+        enum kv_status st = kv_overflow_unlist(&txn->overflow, &txn->store->engine);
+        (void)st; /* the next writer does it, or cannot begin */
+    }
     finish(txn);
 }
 

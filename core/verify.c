@@ -145,11 +145,9 @@ static enum kv_status check_name(void *context, const char *name)
     switch (kv_name_parse(name, &number)) {
     case KV_NAME_IS_SEGMENT:
         named = number == listing->manifest->active.number ||
-                kv_manifest_find_run(listing->manifest, number) != SIZE_MAX;
+                kv_manifest_has_sealed(listing->manifest, number);
         break;
-    case KV_NAME_IS_INDEX:
-        named = kv_manifest_find_run(listing->manifest, number) != SIZE_MAX;
-        break;
+    case KV_NAME_IS_INDEX: named = kv_manifest_has_sealed(listing->manifest, number); break;
     case KV_NAME_IS_TEMPORARY: named = false; break;
     default: break;
     }
@@ -169,6 +167,10 @@ enum kv_status kv_verify_manifest(struct kv_verify *check, const struct kv_manif
     for (size_t r = 0; r < manifest->run_count; r++) {
         for (size_t s = 0; s < manifest->runs[r].segment_count && kv_verify_goes_on(check); s++)
             open_segment(check, &manifest->runs[r].segments[s]);
+    }
+    for (size_t g = 0; g < manifest->group_count; g++) {
+        for (size_t s = 0; s < manifest->groups[g].segment_count && kv_verify_goes_on(check); s++)
+            open_segment(check, &manifest->groups[g].segments[s]);
     }
     if (kv_verify_goes_on(check))
         check->st = kv_io_dir_list(check->place.dir, check_name, &listing);

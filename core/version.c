@@ -15,22 +15,36 @@ void kv_version_unref(struct kv_version *version)
         return;
     for (size_t i = 0; i < version->run_count; i++)
         kv_run_unref(version->runs[i]);
+    for (size_t i = 0; i < version->pending_count; i++)
+        kv_run_unref(version->pending[i].run);
+    free(version->pending);
     kv_log_unref(version->log);
     free(version);
+}
+
+static struct kv_segment *find_in_run(const struct kv_run_reader *run, uint64_t number)
+{
+    for (size_t i = 0; i < kv_run_segment_count(run); i++) {
+        struct kv_segment *segment = kv_run_segment(run, i);
+
+        if (kv_segment_info(segment)->number == number)
+            return segment;
+    }
+    return NULL;
 }
 
 /* The open segment with this number in `previous`, if it is there; borrowed. */
 static struct kv_segment *find_open(const struct kv_version *previous, uint64_t number)
 {
-    for (size_t r = 0; previous && r < previous->run_count; r++) {
-        for (size_t s = 0; s < kv_run_segment_count(previous->runs[r]); s++) {
-            struct kv_segment *segment = kv_run_segment(previous->runs[r], s);
+    struct kv_segment *found = NULL;
 
-            if (kv_segment_info(segment)->number == number)
-                return segment;
-        }
-    }
-    return NULL;
+    if (!previous)
+        return NULL;
+    for (size_t i = 0; i < previous->run_count && !found; i++)
+        found = find_in_run(previous->runs[i], number);
+    for (size_t i = 0; i < previous->pending_count && !found; i++)
+        found = find_in_run(previous->pending[i].run, number);
+    return found;
 }
 
 static enum kv_status open_run(const struct kv_place *place, const struct kv_run *run,
@@ -56,6 +70,41 @@ static enum kv_status open_run(const struct kv_place *place, const struct kv_run
     return st;
 }
 
+/* Each segment of a pending group is a source of its own, the last one the newest. */
+static enum kv_status open_group(const struct kv_place *place, struct kv_pending_group *group,
+                                 const struct kv_version *previous, struct kv_version *version)
+{
+    enum kv_status st = KV_OK;
+
+    for (size_t i = group->segment_count; i-- > 0 && st == KV_OK;) {
+        struct kv_run run = {.segments = &group->segments[i], .segment_count = 1};
+        struct kv_pending_run *pending = &version->pending[version->pending_count];
+
+        pending->commit_lsn = group->commit_lsn;
+        st = open_run(place, &run, previous, &pending->run);
+        version->pending_count += st == KV_OK;
+    }
+    return st;
+}
+
+static enum kv_status open_groups(const struct kv_place *place, const struct kv_manifest *manifest,
+                                  const struct kv_version *previous, struct kv_version *version)
+{
+    size_t count = 0;
+    enum kv_status st = KV_OK;
+
+    for (size_t i = 0; i < manifest->group_count; i++)
+        count += manifest->groups[i].segment_count;
+    if (count == 0)
+        return KV_OK;
+    version->pending = calloc(count, sizeof(*version->pending));
+    if (!version->pending)
+        return kv_fail_nomem();
+    for (size_t i = manifest->group_count; i-- > 0 && st == KV_OK;)
+        st = open_group(place, &manifest->groups[i], previous, version);
+    return st;
+}
+
 enum kv_status kv_version_open(const struct kv_place *place, const struct kv_manifest *manifest,
                                struct kv_log *log, struct kv_version *previous,
                                struct kv_version **out)
@@ -76,6 +125,8 @@ enum kv_status kv_version_open(const struct kv_place *place, const struct kv_man
         st = open_run(place, &manifest->runs[i], previous, &version->runs[i]);
         version->run_count += st == KV_OK;
     }
+    if (st == KV_OK)
+        st = open_groups(place, manifest, previous, version);
     if (st != KV_OK) {
         kv_version_unref(version);
         return st;
@@ -108,6 +159,18 @@ static uint32_t bound_bytes(const struct kv_version *version, uint64_t lsn)
     return (uint32_t)kv_log_offset(version->log, lsn);
 }
 
+static enum kv_status get_pending(struct kv_version *version, uint64_t lsn, uint64_t hash,
+                                  struct kv_slice key, struct kv_entry *out)
+{
+    enum kv_status st = KV_DONE;
+
+    for (size_t i = 0; i < version->pending_count && st == KV_DONE; i++) {
+        if (version->pending[i].commit_lsn <= lsn)
+            st = kv_run_get(version->pending[i].run, hash, key, out);
+    }
+    return st;
+}
+
 enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t hash,
                               struct kv_slice key, struct kv_entry *out)
 {
@@ -118,6 +181,8 @@ enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t
     for (size_t i = 0; i < version->run_count; i++)
         kv_run_prefetch(version->runs[i], hash, key);
     st = kv_log_get(version->log, hash, key, bound_bytes(version, lsn), out);
+    if (st == KV_DONE)
+        st = get_pending(version, lsn, hash, key, out);
     if (st == KV_DONE)
         st = kv_version_get_in_runs(version, 0, version->run_count, hash, key, out, NULL);
     return st;
@@ -151,7 +216,15 @@ bool kv_version_may_contain(struct kv_version *version, size_t first, size_t cou
 
 size_t kv_version_iter_max(const struct kv_version *version)
 {
-    return KV_BATCH_COUNT_MAX + version->run_count;
+    return KV_BATCH_COUNT_MAX + version->pending_count + version->run_count;
+}
+
+static enum kv_status add_iter(struct kv_run_reader *run, struct kv_iter **out, size_t *count)
+{
+    enum kv_status st = kv_run_iter(run, &out[*count]);
+
+    *count += st == KV_OK;
+    return st;
 }
 
 enum kv_status kv_version_iters(struct kv_version *version, uint64_t lsn, struct kv_iter **out,
@@ -161,14 +234,13 @@ enum kv_status kv_version_iters(struct kv_version *version, uint64_t lsn, struct
 
     if (st != KV_OK)
         return st;
-    for (size_t i = 0; i < version->run_count; i++) {
-        st = kv_run_iter(version->runs[i], &out[*count]);
-        if (st != KV_OK) {
-            while (*count > 0)
-                kv_iter_free(out[--*count]);
-            return st;
-        }
-        ++*count;
+    for (size_t i = 0; i < version->pending_count && st == KV_OK; i++) {
+        if (version->pending[i].commit_lsn <= lsn)
+            st = add_iter(version->pending[i].run, out, count);
     }
-    return KV_OK;
+    for (size_t i = 0; i < version->run_count && st == KV_OK; i++)
+        st = add_iter(version->runs[i], out, count);
+    while (st != KV_OK && *count > 0)
+        kv_iter_free(out[--*count]);
+    return st;
 }

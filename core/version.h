@@ -18,12 +18,20 @@
 #include "place.h"
 #include "run.h"
 
+/* A segment of a pending group, which snapshots see whose LSN is `commit_lsn` or later. */
+struct kv_pending_run {
+    uint64_t commit_lsn;
+    struct kv_run_reader *run;
+};
+
 struct kv_version {
     _Atomic uint32_t references;
     uint64_t generation;
     uint64_t start_lsn; /* snapshots begin here at the earliest */
     bool is_backup;     /* nothing has been written since it was made as one */
     struct kv_log *log; /* the active one */
+    size_t pending_count;
+    struct kv_pending_run *pending; /* newest first; between the log and the runs */
     size_t run_count;
     struct kv_run_reader *runs[]; /* newest first */
 };

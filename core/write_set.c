@@ -10,8 +10,8 @@ enum { FLUSH_BYTES = 256 * 1024, KEEP_BUFFER_BYTES = 4 * FLUSH_BYTES, FIRST_ITEM
 struct kv_write_view {
     unsigned references; /* of its iterators */
     struct kv_write_set *set;
-    uint32_t bound_index; /* records there were when it was opened */
-    bool cut;             /* and some of them have been taken back */
+    uint32_t bound_index; /* records there were in the set when it was opened */
+    bool cut;             /* the transaction has been taken back behind that */
     struct kv_write_view *previous, *next;
 };
 
@@ -163,12 +163,17 @@ enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct 
     return KV_DONE;
 }
 
+void kv_write_set_cut_views(struct kv_write_set *set, uint64_t record_count)
+{
+    for (struct kv_write_view *view = set->views; view; view = view->next)
+        view->cut |= set->first_record + view->bound_index > record_count;
+}
+
 void kv_write_set_truncate(struct kv_write_set *set, uint32_t count)
 {
     if (count >= kv_write_set_count(set))
         return;
-    for (struct kv_write_view *view = set->views; view; view = view->next)
-        view->cut |= view->bound_index > count;
+    kv_write_set_cut_views(set, set->first_record + count);
     set->end_bytes = set->memtable.items[count].offset_bytes;
     if (set->end_bytes < set->flushed_bytes) {
         set->flushed_bytes = set->end_bytes;
@@ -218,14 +223,7 @@ void kv_write_set_publish(struct kv_write_set *set, const struct kv_commit *comm
     uint32_t count = kv_write_set_count(set);
 
     pthread_mutex_lock(&log->index_mutex);
-    tail->end_bytes = set->end_bytes + KV_COMMIT_BYTES;
-    tail->seq = commit->seq;
-    tail->digest = commit->digest;
-    tail->record_count += count;
-    if (tail->min_time_ms == 0 || commit->time_ms < tail->min_time_ms)
-        tail->min_time_ms = commit->time_ms;
-    if (commit->time_ms > tail->max_time_ms)
-        tail->max_time_ms = commit->time_ms;
+    kv_log_tail_advance(tail, set->end_bytes, count, commit);
     kv_memtable_splice(&log->memtable, set->memtable.items, count);
     kv_log_show(log, tail->end_bytes);
     pthread_mutex_unlock(&log->index_mutex);
@@ -238,6 +236,24 @@ enum kv_status kv_write_set_uncommit(struct kv_write_set *set)
 
     set->flushed_bytes = set->end_bytes;
     return st;
+}
+
+enum kv_status kv_write_set_close(struct kv_write_set *set)
+{
+    struct kv_log *log = set->log;
+    uint32_t count = kv_write_set_count(set);
+    enum kv_status st = flush(set);
+
+    if (st != KV_OK)
+        return st;
+    kv_memtable_truncate(&log->memtable, 0); /* of an attempt that failed further on */
+    for (uint32_t i = 0; i < count; i++)
+        kv_memtable_append(&log->memtable, set->memtable.items[i]);
+    log->tail =
+        (struct kv_log_tail){.end_bytes = set->end_bytes, .seq = set->seq, .record_count = count};
+    log->tail.digest = records_digest(set);
+    kv_log_show(log, set->end_bytes);
+    return KV_OK;
 }
 
 enum kv_status kv_write_set_move(struct kv_write_set *set, struct kv_log *log)

@@ -21,9 +21,10 @@
 struct kv_write_view;
 
 struct kv_write_set {
-    unsigned references; /* the transaction and its views: one thread at a time */
-    struct kv_log *log;  /* a reference */
-    uint64_t seq;        /* of the transaction */
+    unsigned references;   /* the transaction and its views: one thread at a time */
+    struct kv_log *log;    /* a reference */
+    uint64_t seq;          /* of the transaction */
+    uint64_t first_record; /* how many records of the transaction come before this set */
     struct kv_memtable memtable;
     struct kv_buffer buffer;
     uint32_t begin_bytes;   /* file offset of the first record: the log's committed end */
@@ -59,6 +60,15 @@ enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct 
 
 /* Take back all but the first `count` records; views that show more are cut off. */
 void kv_write_set_truncate(struct kv_write_set *set, uint32_t count);
+
+/* Views that show more than the first `record_count` records of the transaction are cut off. */
+void kv_write_set_cut_views(struct kv_write_set *set, uint64_t record_count);
+
+/*
+ * Write what is left of a set in a pending segment, and describe it to its log's
+ * memtable and tail, so that it can be indexed. Nothing is added to the set after that.
+ */
+enum kv_status kv_write_set_close(struct kv_write_set *set) KV_WARN_UNUSED;
 
 /*
  * Write what is left and `commit`, of which record_count, begin_lsn and digest

@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "failover.h"
+#include "group.h"
 #include "patience.h"
 #include "seal.h"
 
@@ -95,6 +96,8 @@ static enum kv_status catch_up(struct kv_engine *engine)
         return st;
     version = kv_engine_version(engine);
     st = kv_log_catch_up(version->log, later(lsn, version->start_lsn));
+    if (st == KV_OK)
+        st = kv_group_forget_uncommitted(engine, version);
     kv_version_unref(version);
     return st;
 }

@@ -83,7 +83,18 @@ static size_t row_size(uint64_t *random)
         return 200 + model_below(random, 1500);
     if (kind < 199)
         return 3000 + model_below(random, 8000);
-    return 60000 + model_below(random, MODEL_ROW_BYTES - 60000);
+    return MODEL_LARGE_BYTES + model_below(random, MODEL_ROW_BYTES - MODEL_LARGE_BYTES);
+}
+
+uint32_t model_large_row(uint64_t *random)
+{
+    for (;;) {
+        uint32_t number = (uint32_t)model_random(random) | 1;
+        uint64_t seed = number;
+
+        if (row_size(&seed) >= MODEL_LARGE_BYTES)
+            return number;
+    }
 }
 
 struct kv_slice model_row(uint32_t number)

@@ -15,6 +15,7 @@ enum {
     MODEL_KEYS = 160,
     MODEL_KEY_BYTES = 700,
     MODEL_ROW_BYTES = 80000,
+    MODEL_LARGE_BYTES = 60000,
 };
 
 struct model_state {
@@ -40,6 +41,9 @@ struct kv_slice model_key(unsigned key);
 
 /* The bytes of row `number`, which is not 0; valid until the next call on this thread. */
 struct kv_slice model_row(uint32_t number);
+
+/* The number of a row of MODEL_LARGE_BYTES or more. */
+uint32_t model_large_row(uint64_t *random);
 
 /* Fail unless `entry` is what `state` says of `key`. */
 void model_expect_entry(const struct model_state *state, unsigned key,

@@ -65,7 +65,7 @@ START_TEST(test_log_hostile_newer_commit)
 }
 END_TEST
 
-/* A group of pending segments belongs to it: this version cannot read them. */
+/* The COMMIT of a group of pending segments has no records beside it; a later version may write such. */
 START_TEST(test_log_hostile_commit_of_a_group)
 {
     uint32_t at;

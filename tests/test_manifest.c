@@ -443,10 +443,45 @@ START_TEST(test_manifest_has_sealed)
     ck_assert(kv_manifest_has_sealed(&manifest, 10));
     ck_assert(kv_manifest_has_sealed(&manifest, 4));
     ck_assert(!kv_manifest_has_sealed(&manifest, 9));
-    ck_assert(!kv_manifest_has_sealed(&manifest, 20));
+    ck_assert(kv_manifest_has_sealed(&manifest, 20)); /* pending */
     manifest.unindexed = (struct kv_segment_info){0};
     ck_assert(!kv_manifest_has_sealed(&manifest, 10));
     ck_assert(!kv_manifest_has_sealed(&manifest, 0));
+    kv_manifest_release(&manifest);
+}
+END_TEST
+
+/* One group takes the place of all; what it was given is the manifest's. */
+START_TEST(test_manifest_set_group)
+{
+    struct kv_manifest manifest = manifest_full();
+    struct kv_pending_group group = manifest.groups[1];
+
+    manifest.group_count = 1; /* the second is taken out, to be set */
+    ck_kv(kv_manifest_set_group(&manifest, &group));
+    ck_assert_ptr_null(group.segments);
+    ck_assert_uint_eq(manifest.group_count, 1);
+    ck_assert_uint_eq(manifest.groups[0].id, 32);
+    ck_assert(!kv_manifest_has_sealed(&manifest, 20));
+    ck_assert(kv_manifest_has_sealed(&manifest, 21));
+    ck_kv(kv_manifest_set_group(&manifest, NULL));
+    ck_assert_uint_eq(manifest.group_count, 0);
+    kv_manifest_release(&manifest);
+}
+END_TEST
+
+/* The segments of groups become the newest runs, the last one first. */
+START_TEST(test_manifest_settle_groups)
+{
+    struct kv_manifest manifest = manifest_full();
+    size_t run_count = manifest.run_count;
+
+    ck_kv(kv_manifest_settle_groups(&manifest));
+    ck_assert_uint_eq(manifest.group_count, 0);
+    ck_assert_uint_eq(manifest.run_count, run_count + 2);
+    ck_assert_uint_eq(kv_manifest_find_run(&manifest, 21), 0);
+    ck_assert_uint_eq(kv_manifest_find_run(&manifest, 20), 1);
+    ck_assert_uint_eq(manifest.runs[0].tier, 0);
     kv_manifest_release(&manifest);
 }
 END_TEST
@@ -476,6 +511,8 @@ int main(void)
     tcase_add_test(edits, test_manifest_join_runs_puts_the_oldest_first);
     tcase_add_test(edits, test_manifest_find_run);
     tcase_add_test(edits, test_manifest_has_sealed);
+    tcase_add_test(edits, test_manifest_set_group);
+    tcase_add_test(edits, test_manifest_settle_groups);
     suite_add_tcase(suite, edits);
     return kv_run_suite(suite);
 }

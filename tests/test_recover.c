@@ -500,8 +500,10 @@ START_TEST(test_recover_misses_what_was_copied)
 }
 END_TEST
 
+/* A manifest lists a group as pending, but its segment is not there. */
 static void add_group(struct kv_manifest *manifest)
 {
+    struct kv_pending_group group = {.id = manifest->next_number, .segment_count = 1};
     struct kv_segment_info *info = calloc(1, sizeof(*info));
 
     *info = (struct kv_segment_info){.number = manifest->next_number++,
@@ -511,22 +513,46 @@ static void add_group(struct kv_manifest *manifest)
                                      .entry_bytes = 100};
     ck_kv(kv_buffer_set(&info->min_key, kv_slice_text("k")));
     ck_kv(kv_buffer_set(&info->max_key, kv_slice_text("k")));
-    free(manifest->groups); /* of none */
-    manifest->groups = calloc(1, sizeof(*manifest->groups));
-    manifest->groups[0] = (struct kv_pending_group){
-        .id = ++manifest->last_merge_id, .segments = info, .segment_count = 1};
-    manifest->group_count = 1;
+    group.segments = info;
+    ck_kv(kv_manifest_set_group(manifest, &group));
 }
 
-/* A transaction of a kind that this version cannot read yet is never dropped. */
-START_TEST(test_recover_refuses_pending_groups)
+START_TEST(test_recover_refuses_missing_group)
 {
     fill();
     world_close(&world);
     edit_manifest(add_group);
-    expect_refused(KV_NEWER, "newer version");
+    expect_refused(KV_CORRUPT, "missing");
     world.options.readonly = true;
-    expect_refused(KV_NEWER, "newer version");
+    expect_refused(KV_CORRUPT, "missing");
+}
+END_TEST
+
+static void drop_group(struct kv_manifest *manifest)
+{
+    ck_assert_uint_eq(manifest->group_count, 1);
+    ck_kv(kv_manifest_set_group(manifest, NULL));
+}
+
+/* The log commits a large transaction of which the manifest knows nothing: acknowledged rows are missing. */
+START_TEST(test_recover_refuses_commit_of_unknown_group)
+{
+    static uint8_t row[30000];
+    struct kv_txn *txn;
+
+    fill();
+    txn = world_begin(&world);
+    for (unsigned char i = 0; i < 20; i++)
+        ck_kv(kv_txn_put(txn, kv_slice_of(&i, 1), kv_slice_of(row, sizeof(row))));
+    ck_kv(kv_txn_prepare(txn));
+    kv_memfs_kill(world.fs);
+    kv_txn_abort(txn);
+    ck_assert(kv_store_close(world.store) != KV_DONE);
+    world.store = NULL;
+    edit_manifest(drop_group);
+    expect_refused(KV_CORRUPT, "does not name");
+    world.options.readonly = true;
+    expect_refused(KV_CORRUPT, "does not name");
 }
 END_TEST
 
@@ -585,7 +611,8 @@ int main(void)
     tcase_add_loop_test(damage, test_recover_misses_files, 0, 2);
     tcase_add_test(damage, test_recover_refuses_a_log_that_does_not_fit);
     tcase_add_test(damage, test_recover_misses_what_was_copied);
-    tcase_add_test(damage, test_recover_refuses_pending_groups);
+    tcase_add_test(damage, test_recover_refuses_missing_group);
+    tcase_add_test(damage, test_recover_refuses_commit_of_unknown_group);
     suite_add_tcase(suite, damage);
     return kv_run_suite(suite);
 }
