@@ -329,36 +329,39 @@ static struct op delete_rows(struct random *random, const struct table *tables)
     return finish(&draft, CLASS_DELETE);
 }
 
-struct op change_shorten(struct random *random, const struct table *table)
+struct op change_shorten(struct random *random, const struct table *table, unsigned most)
 {
     struct draft draft = {.name = table->name};
 
     text_add(&draft.text,
              "DELETE FROM %s WHERE key NOT IN (SELECT key FROM %s ORDER BY key%s LIMIT %u)",
              table->name, table->name, random_chance(random, 50) ? " DESC" : "",
-             random_between(random, 20, 90));
+             random_between(random, most / 4, most));
     return finish(&draft, CLASS_DELETE);
 }
 
 /* Enough bytes to fill a log or two of the smallest size. */
-struct op change_much(struct random *random, const struct table *tables)
+struct op change_much(struct random *random, const struct table *tables, unsigned key_count)
 {
     struct draft draft = new_draft(random, tables);
     const struct table *table = draft.context.table;
-    unsigned count = random_between(random, 20, 250);
+    unsigned count = random_between(random, 20, key_count * 5 / 8);
     unsigned bytes = random_between(random, 30000, 150000) / count;
+    struct text key = {0};
 
     if (random_chance(random, 30)) {
         text_add(&draft.text, "UPDATE %s SET v = hex(zeroblob(%u)) || key", draft.name, bytes / 2);
         return finish(&draft, CLASS_UPDATE);
     }
+    text_add(&key,
+             table->columns[0].family == FAMILY_TEXT ? "printf('k%%02d', i * 7 %% %u)"
+                                                     : "i * 7 %% %u",
+             key_count);
     text_add(&draft.text,
              "INSERT OR REPLACE INTO %s WITH RECURSIVE c(i) AS (SELECT %u UNION ALL SELECT i + 1 "
              "FROM c WHERE i < %u) SELECT %s, hex(zeroblob(%u)) || i",
-             draft.name, random_below(random, 30), count,
-             table->columns[0].family == FAMILY_TEXT ? "printf('k%02d', i * 7 % 400)"
-                                                     : "i * 7 % 400",
-             bytes / 2);
+             draft.name, random_below(random, 30), count, key.data, bytes / 2);
+    text_release(&key);
     for (int i = 2; i < table->column_count; i++)
         text_add(&draft.text, ", i");
     text_add(&draft.text, " FROM c");

@@ -7,13 +7,13 @@
 
 struct op change_any(struct random *random, const struct table *tables);
 
-/* Of so many bytes that logs fill. */
-struct op change_much(struct random *random, const struct table *tables);
+/* Of so many bytes that logs fill, of keys that are among as many as said. */
+struct op change_much(struct random *random, const struct table *tables, unsigned key_count);
 
 /* Of `o`, whose triggers write into `k`, of `p`, of the view `w`. */
 struct op change_around(struct random *random, const struct table *tables);
 
-/* Delete what is beyond a few dozen rows. */
-struct op change_shorten(struct random *random, const struct table *table);
+/* Delete what is beyond a number of rows, `most` at most. */
+struct op change_shorten(struct random *random, const struct table *table, unsigned most);
 
 #endif

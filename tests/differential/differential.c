@@ -9,8 +9,8 @@
  * An episode is about --length statements in a fresh pair of worlds (see
  * world.h) and depends on its seed only. A difference is shrunk to a short script, which
  * is printed, and kept in the directory --save. --so=kv.so loads that instead of
- * the extension that is linked in. --jobs episodes run at a time. The environment's
- * DIFFERENTIAL_DIR says where the files go (memory, if possible).
+ * the extension that is linked in. --jobs episodes run at a time; --failures are
+ * enough. The environment's DIFFERENTIAL_DIR says where the files go (memory, if possible).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,13 +28,14 @@
 #include "shrink.h"
 #include "trial.h"
 
-enum { JOBS_MAX = 16, FAILURES_MAX = 5, SHRINK_SECONDS = 120, LENGTH_MIN = 60 };
+enum { JOBS_MAX = 16, SHRINK_SECONDS = 120, LENGTH_MIN = 60 };
 
 struct options {
     unsigned long long statements;
     uint64_t seed;
     size_t length;
     unsigned jobs;
+    unsigned failures; /* after which it gives up */
     bool one_episode;
     bool is_verbose;
     const char *extension; /* a file; NULL: the one that is linked in */
@@ -83,7 +84,9 @@ static bool read_option(struct options *options, const char *argument)
     else if ((value = value_of(argument, "--episode"))) {
         options->seed = strtoull(value, NULL, 10);
         options->one_episode = true;
-    } else if ((value = value_of(argument, "--so")))
+    } else if ((value = value_of(argument, "--failures")))
+        options->failures = (unsigned)strtoul(value, NULL, 10);
+    else if ((value = value_of(argument, "--so")))
         options->extension = value;
     else if ((value = value_of(argument, "--save")))
         options->save = value;
@@ -98,7 +101,8 @@ static bool read_options(int argc, char **argv, struct options *options)
 {
     int i = 1;
 
-    *options = (struct options){.statements = 100000, .seed = 1, .length = 1000, .jobs = 2};
+    *options =
+        (struct options){.statements = 100000, .seed = 1, .length = 1000, .jobs = 2, .failures = 5};
     for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++)
         if (!read_option(options, argv[i]))
             return false;
@@ -240,7 +244,7 @@ static bool wants_more(const struct session *session)
         return session->started < options->script_count;
     if (options->one_episode)
         return session->started == 0;
-    return session->sum.statements < options->statements && session->failures < FAILURES_MAX;
+    return session->sum.statements < options->statements && session->failures < options->failures;
 }
 
 /* Wait for any of the jobs. False: none was running. */
@@ -292,8 +296,9 @@ static void print_figures(const struct session *session)
            session->episodes, session->failures);
     printf("differential: %llu statements (", sum->statements);
     for (int i = 0; i < CLASS_COUNT; i++)
-        printf("%s%llu %s", i ? ", " : "", sum->of_class[i], op_class_name((enum op_class)i));
-    printf("; %llu failed alike, %llu killed intruders had committed, %llu skipped), %u episodes",
+        if (sum->of_class[i])
+            printf("%llu %s, ", sum->of_class[i], op_class_name((enum op_class)i));
+    printf("%llu failed alike, %llu killed intruders had committed, %llu skipped), %u episodes",
            sum->failed, sum->committed, sum->skipped, session->episodes);
     if (!session->options.script_count)
         printf(" from seed %llu", (unsigned long long)session->options.seed);
@@ -312,7 +317,7 @@ int main(int argc, char **argv)
     if (!read_options(argc, argv, &session.options)) {
         fprintf(stderr,
                 "usage: differential [--statements=N] [--seed=S] [--episode=S] [--length=L] "
-                "[--jobs=J] [--so=FILE] [--save=DIR] [--verbose] [SCRIPT...]\n");
+                "[--jobs=J] [--failures=F] [--so=FILE] [--save=DIR] [--verbose] [SCRIPT...]\n");
         return 2;
     }
     make_directory(&session);

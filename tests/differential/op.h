@@ -41,14 +41,15 @@ enum op_class {
 };
 
 enum op_kind {
-    OP_RUN,     /* all statements of `sql`, until one fails */
-    OP_OPEN,    /* begin to read `sql` in cursor `slot` */
-    OP_STEP,    /* `count` rows more from the cursor */
-    OP_CLOSE,   /* the cursor */
-    OP_REOPEN,  /* close and open the connection, or all of them */
-    OP_CRASH,   /* go on with a copy of all files as they are now, as after kill -9 */
-    OP_INTRUDE, /* another process runs `sql`, killed after `count` microseconds: see intruder.h */
-    OP_VETO,    /* the connection's next commit is refused by its commit hook */
+    OP_RUN,      /* all statements of `sql`, until one fails */
+    OP_OPEN,     /* begin to read `sql` in cursor `slot` */
+    OP_STEP,     /* `count` rows more from the cursor */
+    OP_CLOSE,    /* the cursor */
+    OP_REOPEN,   /* close and open the connection, or all of them */
+    OP_REATTACH, /* detach the attached database, and attach it again */
+    OP_CRASH,    /* go on with a copy of all files as they are now, as after kill -9 */
+    OP_INTRUDE,  /* another process runs `sql`, killed after `count` microseconds: see intruder.h */
+    OP_VETO,     /* the connection's next commit is refused by its commit hook */
 };
 
 enum op_flag {

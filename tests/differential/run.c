@@ -135,7 +135,7 @@ static bool may_run(struct run *run, const struct op *op)
     if (op->kind == OP_INTRUDE)
         return may_intrude(run);
     /* One that holds locks might keep the other out while it opens. */
-    if (op->kind == OP_REOPEN)
+    if (op->kind == OP_REOPEN || op->kind == OP_REATTACH)
         return !run->setting->in_memory &&
                (op->flags & OP_ALL || txn_state(run, 1 - op->connection) == SQLITE_TXN_NONE);
     if (op->kind == OP_OPEN)
@@ -386,6 +386,14 @@ static void reopen(struct run *run, const struct op *op)
     open_connections(run, connection);
 }
 
+static bool reattach(struct run *run, const struct op *op)
+{
+    world_reattach(&run->kv, op->connection, &run->kv_outcome);
+    world_reattach(&run->ordinary, op->connection, &run->ordinary_outcome);
+    run->figures->comparisons++;
+    return !outcome_differs(&run->kv_outcome, &run->ordinary_outcome, 0, run->what);
+}
+
 static bool intrude(struct run *run, const struct op *op)
 {
     struct intrusion intrusion = {.kv_sql = run->statements[WORLD_KV].sql,
@@ -413,6 +421,7 @@ static bool run_op(struct run *run, const struct op *op)
     case OP_STEP: return step_cursor(run, op);
     case OP_CLOSE: close_cursor(run, op->connection, op->slot); break;
     case OP_REOPEN: reopen(run, op); break;
+    case OP_REATTACH: return reattach(run, op);
     case OP_CRASH: crash(run); break;
     case OP_INTRUDE: return intrude(run, op);
     case OP_VETO:

@@ -13,8 +13,8 @@
 #define VALUE_END_COMMENT "/*)*/"
 #define AGAIN "k_again"
 
-static const char *const kinds[] = {"run",    "open",  "step",    "close",
-                                    "reopen", "crash", "intrude", "veto"};
+static const char *const kinds[] = {"run",      "open",  "step",    "close", "reopen",
+                                    "reattach", "crash", "intrude", "veto"};
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
 
 static const struct {

@@ -47,25 +47,32 @@ static bool has_connection(const struct world *world, int i)
     return i == 0 || !world->setting->is_single;
 }
 
+/* Attach the second database, and set what holds for each database. */
+static void attach(sqlite3 *db, const struct setting *setting, const char *directory)
+{
+    char sql[PATH_BYTES + 64] = "ATTACH ':memory:' AS att";
+
+    if (!setting->in_memory)
+        snprintf(sql, sizeof(sql), "ATTACH '%s/att.db' AS att", directory);
+    run_or_fail(db, sql);
+    /* May meet the other connection's lock; then it did its work before. */
+    (void)sqlite3_exec(db, setting->pragmas, NULL, NULL, NULL);
+}
+
 sqlite3 *world_connect(enum text_world kind, const struct setting *setting, const char *directory)
 {
     char path[PATH_BYTES + 16] = ":memory:";
-    char attach[PATH_BYTES + 64] = "ATTACH ':memory:' AS att";
     char *error = NULL;
     sqlite3 *db;
 
-    if (!setting->in_memory) {
+    if (!setting->in_memory)
         snprintf(path, sizeof(path), "%s/main.db", directory);
-        snprintf(attach, sizeof(attach), "ATTACH '%s/att.db' AS att", directory);
-    }
     if (sqlite3_open(path, &db) != SQLITE_OK)
         fail(path, sqlite3_errmsg(db));
     sqlite3_extended_result_codes(db, 1);
     if (kind == WORLD_KV && load_extension(db, setting->extension, &error) != SQLITE_OK)
         fail("the extension", error ? error : "cannot be loaded");
-    run_or_fail(db, attach);
-    /* May meet the other connection's lock; then it did its work before. */
-    (void)sqlite3_exec(db, setting->pragmas, NULL, NULL, NULL);
+    attach(db, setting, directory);
     return db;
 }
 
@@ -257,6 +264,15 @@ void world_run(struct world *world, int i, const struct statement *statement, st
     out->last_rowid = sqlite3_last_insert_rowid(connection->db);
     out->autocommit = sqlite3_get_autocommit(connection->db);
     out->txn_state = world_txn_state(world, i);
+}
+
+void world_reattach(struct world *world, int i, struct outcome *out)
+{
+    static const struct statement detach = {.sql = "DETACH att"};
+
+    world_run(world, i, &detach, out);
+    if (out->code == SQLITE_OK)
+        attach(world->connections[i].db, world->setting, world->directory);
 }
 
 /* ---- Cursors */

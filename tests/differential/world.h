@@ -72,6 +72,9 @@ struct statement {
 void world_run(struct world *world, int connection, const struct statement *statement,
                struct outcome *out);
 
+/* Detach the attached database; attach it again if that went well. */
+void world_reattach(struct world *world, int connection, struct outcome *out);
+
 /* Close, and open again: one connection, or all (-1). */
 void world_close(struct world *world, int connection);
 void world_open(struct world *world, int connection);
