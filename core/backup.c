@@ -110,6 +110,19 @@ static enum kv_status check_order(const struct backup *backup)
     return KV_OK;
 }
 
+/* A group that is not committed is none of the backup's; one that is, is about to be settled (group.h). */
+static enum kv_status leave_group(struct backup *backup)
+{
+    const struct kv_version *version = backup->pin.version;
+
+    if (version->pending_count > 0 && version->pending[0].commit_lsn <= backup->lsn)
+        return kv_fail(KV_BUSY,
+                       "%s: a transaction larger than a log has just been committed; try again, or "
+                       "write to the store once",
+                       backup->source->path);
+    return kv_manifest_set_group(&backup->next, NULL);
+}
+
 /* Make the store's manifest the backup's, with an active log that is still to be made. */
 static enum kv_status prepare_manifest(struct backup *backup)
 {
@@ -415,6 +428,8 @@ static enum kv_status make(struct backup *backup)
         st = hold(backup);
     if (st == KV_OK)
         st = check_order(backup);
+    if (st == KV_OK)
+        st = leave_group(backup);
     if (st == KV_OK)
         st = prepare_manifest(backup);
     if (st == KV_OK)

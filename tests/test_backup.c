@@ -527,6 +527,32 @@ static void reopen_writable(void)
     world_open(&world);
 }
 
+/* Its writer died with a transaction larger than a log committed, but not settled. */
+START_TEST(test_backup_of_a_readonly_store_with_a_pending_group)
+{
+    static uint8_t row[30000];
+    struct kv_txn *txn;
+    uint64_t copied_bytes;
+
+    fill();
+    txn = world_begin(&world);
+    for (unsigned char i = 0; i < 20; i++)
+        ck_kv(kv_txn_put(txn, kv_slice_of(&i, 1), kv_slice_of(row, sizeof(row))));
+    ck_kv(kv_txn_prepare(txn));
+    kv_memfs_kill(world.fs);
+    kv_txn_abort(txn);
+    (void)!kv_store_close(world.store);
+    world.options.readonly = true;
+    world.store = NULL;
+    world_open(&world);
+    ck_kv_is(try_backup(&copied_bytes), KV_BUSY);
+    ck_assert_ptr_nonnull(strstr(kv_message(), "larger than a log"));
+    reopen_writable();
+    ck_kv(try_backup(&copied_bytes));
+    ck_assert_uint_gt(world_stats(&world).keys, 20);
+}
+END_TEST
+
 START_TEST(test_backup_of_a_readonly_store)
 {
     uint64_t digest;
@@ -611,6 +637,7 @@ static Suite *backup_suite(void)
     tcase_add_test(tests, test_backup_waits_for_a_writer_in_vain);
     tcase_add_loop_test(tests, test_backup_of_damage, 0, 2);
     tcase_add_loop_test(tests, test_backup_of_a_readonly_store, 0, 2);
+    tcase_add_test(tests, test_backup_of_a_readonly_store_with_a_pending_group);
     tcase_add_test(tests, test_backup_beside_a_writer);
     suite_add_tcase(suite, tests);
     return suite;
