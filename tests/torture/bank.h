@@ -25,7 +25,7 @@ enum {
     BANK_ACCOUNTS = 100,
     BANK_PLACES = 4, /* of writers: each is taken by one process at a time */
     BANK_QUEUE = 40,
-    BANK_BULK_MAX = 2000,
+    BANK_BULK_MAX = 4000, /* far more than a log takes of one transaction */
     BANK_PAD_MAX = 300,
     BANK_KEY_BYTES = 24,
 };

@@ -118,13 +118,13 @@ static int64_t transfer(struct worker *worker)
     return change;
 }
 
-/* Replace all of a place's bulk rows, perhaps more than fit a log. */
+/* Replace all of a place's bulk rows, perhaps more than any log can hold. */
 static void write_bulk(struct worker *worker)
 {
     int64_t head = get(worker, bank_bulk_head(worker->place));
     unsigned before = (unsigned)(head & 0xffff);
     unsigned count =
-        bank_below(&worker->random, bank_percent(&worker->random, 20) ? BANK_BULK_MAX : 100);
+        bank_below(&worker->random, bank_percent(&worker->random, 40) ? BANK_BULK_MAX : 100);
     int64_t generation = (head >> 16) + 1;
 
     for (unsigned i = 0; i < count; i++)
