@@ -164,7 +164,7 @@ void condition_pattern(const struct context *context, struct text *out)
     }
 }
 
-/* The key and a value beside others. */
+/* The key and a value beside others. Of a list of pairs, SQLite sorts the rows that it finds. */
 static void pair(const struct context *context, struct text *out)
 {
     struct context other = *context;
@@ -172,13 +172,13 @@ static void pair(const struct context *context, struct text *out)
 
     other.prefix = "";
     text_add(out, "(%skey, %sv) ", context->prefix, context->prefix);
-    if (random_chance(context->random, 40)) {
+    if (!context->in_order && random_chance(context->random, 40)) {
         text_add(out, "IN (SELECT key, v FROM %s WHERE ", context->table->name);
         condition_range(&other, out);
         text_add(out, ")");
         return;
     }
-    is_list = random_chance(context->random, 50);
+    is_list = !context->in_order && random_chance(context->random, 50);
     text_add(out, is_list ? "IN (VALUES (" : "= (");
     key_literal(context, out);
     text_add(out, ", ");

@@ -2,6 +2,7 @@
 #include "op.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const char *op_class_name(enum op_class class)
 {
@@ -27,12 +28,24 @@ void op_list_add(struct op_list *list, struct op op)
     list->ops[list->count++] = op;
 }
 
-void op_list_release(struct op_list *list)
+void op_list_remove(struct op_list *list, size_t from, size_t count)
 {
-    for (size_t i = 0; i < list->count; i++) {
+    if (from >= list->count)
+        return;
+    if (count > list->count - from)
+        count = list->count - from;
+    for (size_t i = from; i < from + count; i++) {
         free(list->ops[i].sql);
         free(list->ops[i].ordinary);
     }
+    memmove(&list->ops[from], &list->ops[from + count],
+            (list->count - from - count) * sizeof(*list->ops));
+    list->count -= count;
+}
+
+void op_list_release(struct op_list *list)
+{
+    op_list_remove(list, 0, list->count);
     free(list->ops);
     *list = (struct op_list){0};
 }

@@ -84,6 +84,8 @@ const char *op_class_name(enum op_class class);
 
 /* Append; the list owns the texts. */
 void op_list_add(struct op_list *list, struct op op);
+/* Remove `count` operations from `from` on, or as many as there are. */
+void op_list_remove(struct op_list *list, size_t from, size_t count);
 void op_list_release(struct op_list *list);
 
 #endif

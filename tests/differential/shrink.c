@@ -1,7 +1,7 @@
 /* Shrinking: see shrink.h. */
 #include "shrink.h"
 
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,12 +17,21 @@ struct shrinker {
 
 enum { ATTEMPTS_MAX = 6 };
 
-/* The kind of a failure is what its description begins with. */
+/* A failure's kind is the first line of its description, but for numbers. */
 static bool same_kind(const char *a, const char *b)
 {
-    size_t size = strcspn(a, ":");
+    static const char digits[] = "0123456789";
 
-    return size == strcspn(b, ":") && memcmp(a, b, size) == 0;
+    for (;;) {
+        a += strspn(a, digits);
+        b += strspn(b, digits);
+        if (*a != *b)
+            return false;
+        if (!*a || *a == '\n')
+            return true;
+        a++;
+        b++;
+    }
 }
 
 static bool fails_once(struct shrinker *shrinker, const struct op_list *candidate)
@@ -32,8 +41,8 @@ static bool fails_once(struct shrinker *shrinker, const struct op_list *candidat
     return verdict != VERDICT_SAME && same_kind(shrinker->trial->report->what, shrinker->best.what);
 }
 
-/* Does `candidate` fail, too? Operations after the failing one are cut off its list. */
-static bool still_fails(struct shrinker *shrinker, struct op_list *candidate)
+/* Does `candidate` fail, too? */
+static bool still_fails(struct shrinker *shrinker, const struct op_list *candidate)
 {
     bool fails = false;
 
@@ -42,9 +51,13 @@ static bool still_fails(struct shrinker *shrinker, struct op_list *candidate)
     if (!fails)
         return false;
     shrinker->best = *shrinker->trial->report;
-    if (shrinker->best.failed_at + 1 < candidate->count)
-        candidate->count = shrinker->best.failed_at + 1;
     return true;
+}
+
+/* What comes after the operation that failed is not needed. */
+static void cut(struct shrinker *shrinker)
+{
+    op_list_remove(shrinker->list, shrinker->best.failed_at + 1, SIZE_MAX);
 }
 
 /* ---- Operations */
@@ -71,14 +84,12 @@ static bool drop_runs(struct shrinker *shrinker, size_t size)
         struct op_list shorter = without(shrinker->list, from, end - from);
 
         if (still_fails(shrinker, &shorter)) {
-            free(shrinker->list->ops);
-            *shrinker->list = shorter;
+            op_list_remove(shrinker->list, from, end - from);
+            cut(shrinker);
             progress = true;
-            end = from < shorter.count ? from : shorter.count;
-        } else {
-            free(shorter.ops);
-            end = from;
         }
+        free(shorter.ops);
+        end = from < shrinker->list->count ? from : shrinker->list->count;
     }
     return progress;
 }
@@ -124,6 +135,7 @@ static bool drop_fragment(struct shrinker *shrinker, size_t i, size_t offset)
     op->sql = text_take(&shorter);
     if (still_fails(shrinker, shrinker->list)) {
         free(before);
+        cut(shrinker);
         return true;
     }
     free(op->sql);
@@ -156,7 +168,9 @@ static void unbind(struct shrinker *shrinker)
         if (!(op->flags & OP_BINDS))
             continue;
         op->flags &= ~(unsigned)OP_BINDS;
-        if (!still_fails(shrinker, shrinker->list))
+        if (still_fails(shrinker, shrinker->list))
+            cut(shrinker);
+        else
             op->flags |= OP_BINDS;
     }
 }
@@ -170,8 +184,7 @@ void shrink(struct op_list *list, const struct setting *setting, struct trial *t
                                 .best = *trial->report,
                                 .deadline = time(NULL) + seconds};
 
-    if (shrinker.best.failed_at + 1 < list->count)
-        list->count = shrinker.best.failed_at + 1;
+    cut(&shrinker);
     shrinker.attempts = fails_once(&shrinker, list) ? 1 : ATTEMPTS_MAX;
     drop_operations(&shrinker);
     while (drop_fragments(&shrinker))
