@@ -31,7 +31,7 @@ HELP_C  := $(filter-out tests/test_%,$(wildcard tests/*.c))
 SQLITE_TEST_C := $(shell grep -l sqlite3 $(TEST_C) /dev/null)
 # For ThreadSanitizer: tests with threads of their own, and with a store's; one in world.h has none.
 # (Its run time does not know threads started in forked children.)
-THREAD_TEST_C := $(filter-out tests/test_fork.c, $(shell grep -l pthread_create $(TEST_C) /dev/null; \
+THREAD_TEST_C := $(filter-out tests/test_fork.c tests/test_backup_processes.c, $(shell grep -l pthread_create $(TEST_C) /dev/null; \
                    grep -L 'world\.h' $$(grep -l kv_store_open $(TEST_C) /dev/null) /dev/null | grep test_))
 
 CORE_O  := $(CORE_C:%.c=$(BUILD)/%.o)

@@ -11,8 +11,9 @@
  *
  * Numbers. A backup names segments by the store's numbers, now and later, so
  * its own files must never take one that the store will give: they begin at
- * the next billion. For the same reason what an unfinished backup leaves is never
- * mistaken for a later log of the earlier one (cleanup.h).
+ * the next billion. What an unfinished backup leaves must not be taken for a later
+ * log of the earlier one (cleanup.h): the store's numbers are below that of its
+ * active log in any case, and the copy of a log gets one that is, too.
  *
  * Trust. Each file that is new to the backup is read and verified in the
  * backup's directory, header, records and digest, before a manifest names it: what
@@ -110,12 +111,16 @@ static enum kv_status check_order(const struct backup *backup)
     return KV_OK;
 }
 
-/* A group that is not committed is none of the backup's; one that is, is about to be settled (group.h). */
+/*
+ * A pending group is none of the backup's: it was not there when the log was sealed. In the log of a
+ * store that is not sealed it may be committed, and about to be settled (group.h).
+ */
 static enum kv_status leave_group(struct backup *backup)
 {
     const struct kv_version *version = backup->pin.version;
 
-    if (version->pending_count > 0 && version->pending[0].commit_lsn <= backup->lsn)
+    if (backup->source->place.readonly && version->pending_count > 0 &&
+        version->pending[0].commit_lsn <= backup->lsn)
         return kv_fail(KV_BUSY,
                        "%s: a transaction larger than a log has just been committed; try again, or "
                        "write to the store once",
@@ -129,10 +134,11 @@ static enum kv_status prepare_manifest(struct backup *backup)
     struct kv_manifest *next = &backup->next;
     uint64_t own = (next->next_number / NUMBERS_APART + 1) * NUMBERS_APART;
 
+    if (own < earlier_of(backup)->next_number)
+        own = earlier_of(backup)->next_number;
     next->is_backup = true;
     next->generation = earlier_of(backup)->generation + 1;
-    next->active.number =
-        own > earlier_of(backup)->next_number ? own : earlier_of(backup)->next_number;
+    next->active.number = own + 1; /* the one before is for the next copy of a log */
     next->active.start_lsn = next->active.base_lsn;
     next->next_number = next->active.number + 1;
     return kv_io_random(backup->source->place.io, &next->active.salt, sizeof(next->active.salt));
@@ -299,6 +305,19 @@ static enum kv_status bring_segments(struct backup *backup)
 
 /* ---- The log of a store that must not be changed */
 
+/* A number for the copy of a log: below that of the earlier backup's active one. */
+static uint64_t spare_number(const struct backup *backup)
+{
+    const struct kv_manifest *next = &backup->next, *earlier = earlier_of(backup);
+    uint64_t number =
+        kv_backup_target_is_new(&backup->target) ? next->active.number : earlier->active.number;
+
+    do
+        number--;
+    while (kv_manifest_has_sealed(earlier, number) || kv_manifest_has_sealed(next, number));
+    return number;
+}
+
 /* Copy what has been committed to the log into a file of the backup's. */
 static enum kv_status copy_log(struct backup *backup, uint64_t number)
 {
@@ -385,7 +404,7 @@ static enum kv_status bring_log(struct backup *backup)
     const struct kv_segment_info *copied;
     struct kv_manifest *next = &backup->next;
     struct kv_segment_info info = {0};
-    uint64_t number = next->active.number;
+    uint64_t number = spare_number(backup);
     enum kv_status st = find_copied_log(backup, &copied);
 
     if (st != KV_OK || backup->lsn == kv_log_lsn(backup->pin.version->log, KV_HEADER_BYTES))
@@ -394,8 +413,6 @@ static enum kv_status bring_log(struct backup *backup)
         st = kv_segment_info_copy(&info, copied);
         return st == KV_OK ? list_log(next, &info) : st;
     }
-    next->active.number = number + 1;
-    next->next_number = number + 2;
     st = copy_log(backup, number);
     if (st == KV_OK)
         st = describe_log(backup, number, &info);

@@ -10,16 +10,35 @@
 
 /* ---- Whatever goes wrong */
 
-enum { WITH_EARLIER = 1, WITHOUT_LINKS = 2, UNFINISHED = 4, CASES = 6 };
+enum { WITH_EARLIER = 1, WITHOUT_LINKS = 2, UNFINISHED = 4, READONLY = 8 };
+
+static const int cases[] = {0,
+                            WITH_EARLIER,
+                            WITHOUT_LINKS,
+                            WITHOUT_LINKS | WITH_EARLIER,
+                            UNFINISHED,
+                            UNFINISHED | WITH_EARLIER,
+                            READONLY,
+                            READONLY | WITH_EARLIER};
+enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
 static void begin_again(int which)
 {
     world_end(&world);
     world_start(&world);
     fill();
-    if (which & WITH_EARLIER) {
+    if (which & WITH_EARLIER)
         backup();
+    if (which & WITH_EARLIER && which & READONLY) { /* its log goes on just where the backup ends */
+        world_put(&world, "e", "1");
+        world_put(&world, "f", "1");
+    } else if (which & WITH_EARLIER) {
         change();
+    }
+    if (which & READONLY) {
+        world_close(&world);
+        world.options.readonly = true;
+        world_open(&world);
     }
     if (which & UNFINISHED) { /* killed when most segments were there */
         kv_memfs_fail(world.fs, KV_MEMFS_NAME_IDENTITY, 8, KV_IOERR, KV_MEMFS_FREEZE);
@@ -58,6 +77,7 @@ static void expect_either(int which)
 
     copy.is_guest = true;
     copy.store = NULL;
+    copy.options.readonly = false;
     copy.options.mode = KV_OPEN_EXISTING;
     st = kv_store_open(BACKUP_PATH, &copy.options, &copy.store);
     if (st == KV_NOTFOUND && !(which & WITH_EARLIER))
@@ -80,6 +100,13 @@ static void expect_next(int which)
     char expected[64];
 
     world_expect_all(&world, content_of(which));
+    if (which & READONLY) {
+        backup();
+        expect_backup(content_of(which));
+        world_close(&world);
+        world.options.readonly = false;
+        world_open(&world);
+    }
     world_put(&world, "z", "1");
     backup();
     snprintf(expected, sizeof(expected), "%s z=1", content_of(which));
@@ -90,7 +117,7 @@ static void expect_next(int which)
 /* Goal: a failing call costs nothing but the backup, and nothing is left behind. */
 START_TEST(test_backup_fails_at_every_call)
 {
-    int which = _i;
+    int which = cases[_i];
     uint64_t calls = count_calls(which);
 
     for (uint64_t nth = 1; nth <= calls; nth++) {
@@ -122,7 +149,7 @@ enum { KILLED, CUT_DROP, CUT_RANDOM, ENDINGS };
 /* Goal: killed at any call, or with the power cut there, the earlier backup still opens. */
 START_TEST(test_backup_ends_at_every_call)
 {
-    int which = _i % CASES, ending = _i / CASES;
+    int which = cases[_i % CASES], ending = _i / CASES;
     uint64_t calls = count_calls(which);
 
     for (uint64_t nth = 1; nth <= calls + 1; nth++) {
