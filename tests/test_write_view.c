@@ -27,13 +27,13 @@ static void teardown(void)
     fixture_release(&fixture);
 }
 
-/* A log with a transaction in it, so that its tail is not at its start, and another base seq. */
+/* A log with a transaction in it, so that its tail is elsewhere, and another base seq. */
 static struct kv_log *other_log(uint64_t number)
 {
     struct kv_log *log = live_log_new(&fixture, number, log_->tail.seq - 1);
     struct kv_write_set *set = live_log_begin(log);
 
-    live_log_put(set, kv_slice_text("in the other log"), kv_slice_text("row"));
+    live_log_put(set, kv_slice_text("in the other log"), kv_slice_text("a longer row"));
     live_log_commit(set, 1);
     return log;
 }
