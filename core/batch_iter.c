@@ -9,13 +9,7 @@
 
 #include <stdlib.h>
 
-/*
- * Records are fetched ahead in bursts, because each lies in a page of its own:
- * what fetching one waits for is the page's translation, and only of fetches
- * that follow each other closely does the processor look up several at once.
- * The first bursts are short, so that a seek for one row fetches a few.
- */
-enum { BURST_FIRST_COUNT = 4, BURST_MAX_COUNT = 16 };
+#include "prefetch.h"
 
 struct batch_iter {
     struct kv_iter base;
@@ -26,7 +20,9 @@ struct batch_iter {
     uint32_t bound_index;
     int64_t
         at; /* forwards: next group's head; backwards: last entry of the next group; or outside */
-    int64_t fetched; /* entries from `at` to before here are being fetched */
+    const uint8_t *bytes; /* what offsets count from; NULL: nothing is fetched ahead */
+    int64_t fetched;      /* of entries before it in the direction, first lines are being fetched */
+    int64_t rest_fetched; /* and the other lines too */
     int64_t burst_count;
     enum kv_direction direction;
     struct kv_buffer scratch;
@@ -71,23 +67,39 @@ static enum kv_status batch_seek(struct kv_iter *base, const struct kv_slice *bo
         it->at = bound ? search(it, *bound, 0) : 0;
     else
         it->at = (int64_t)(bound ? search(it, *bound, 1) : it->batch->count) - 1;
-    it->fetched = it->at;
-    it->burst_count = BURST_FIRST_COUNT;
+    it->fetched = it->rest_fetched = it->at;
+    it->burst_count = KV_BURST_FIRST_COUNT;
     return KV_OK;
 }
 
-/* Start fetching the next records, and more of them than the last time. */
+/* Start fetching the next records' first lines, of more records than the last time. */
 static void fetch_burst(struct batch_iter *it)
 {
-    bool forward = it->direction == KV_FORWARD;
-    int64_t left = forward ? it->batch->count - it->fetched : it->fetched + 1;
-    int64_t count = it->burst_count < left ? it->burst_count : left;
-
-    it->ops->prefetch(it->owner, it->batch->offsets + it->fetched - (forward ? 0 : count - 1),
-                      (size_t)count);
-    it->fetched += count * it->direction;
-    if (it->burst_count < BURST_MAX_COUNT)
+    for (int64_t i = 0; i < it->burst_count; i++) {
+        if (it->fetched < 0 || it->fetched >= it->batch->count)
+            break;
+        kv_prefetch_first_line(it->bytes + it->batch->offsets[it->fetched]);
+        it->fetched += it->direction;
+    }
+    if (it->burst_count < KV_BURST_MAX_COUNT)
         it->burst_count *= 2;
+}
+
+/* Start fetching what later calls will need. */
+static inline void fetch_ahead(struct batch_iter *it)
+{
+    /* A long group may have been stepped over. */
+    if ((it->fetched - it->at) * it->direction < 0)
+        it->fetched = it->at;
+    if ((it->rest_fetched - it->at) * it->direction < 0)
+        it->rest_fetched = it->at;
+    if ((it->fetched - it->at) * it->direction <= it->burst_count)
+        fetch_burst(it);
+    while (it->rest_fetched != it->fetched &&
+           (it->rest_fetched - it->at) * it->direction <= KV_REST_AHEAD_COUNT) {
+        kv_prefetch_rest(it->bytes + it->batch->offsets[it->rest_fetched]);
+        it->rest_fetched += it->direction;
+    }
 }
 
 /* Take the group at `at` and step past it; returns the position of the entry shown, or -1. */
@@ -117,8 +129,8 @@ static enum kv_status batch_next(struct kv_iter *base, struct kv_entry *out)
     while (it->at >= 0 && it->at < batch->count) {
         int64_t shown;
 
-        if ((it->fetched - it->at) * it->direction <= it->burst_count)
-            fetch_burst(it);
+        if (it->bytes)
+            fetch_ahead(it);
         shown = take_group(it);
         if (shown >= 0)
             return it->ops->entry(it->owner, batch->entries[shown] & KV_ORDER_INDEX,
@@ -153,6 +165,7 @@ enum kv_status kv_batch_iter_open(const struct kv_batch_owner_ops *ops, void *ow
     *it = (struct batch_iter){.base = {&iter_ops},
                               .ops = ops,
                               .owner = owner,
+                              .bytes = ops->bytes(owner),
                               .set = batches,
                               .batch = batches->batches[which],
                               .bound_index = bound_index,

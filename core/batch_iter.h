@@ -21,8 +21,8 @@ struct kv_batch_owner_ops {
      */
     enum kv_status (*entry)(void *owner, uint32_t index, uint32_t offset_bytes,
                             struct kv_buffer *scratch, struct kv_entry *out);
-    /* Start fetching the records that stood at these offsets. */
-    void (*prefetch)(const void *owner, const uint32_t *offsets, size_t count);
+    /* What offsets count from, for fetching records ahead. NULL: not worth it. */
+    const uint8_t *(*bytes)(const void *owner);
     void (*unref)(void *owner);
 };
 

@@ -4,13 +4,11 @@
 #include <stdlib.h>
 
 #include "names.h"
-#include "prefetch.h"
 
 enum {
     ALLOCATE_FIRST_BYTES = 256 * 1024,
     ALLOCATE_MAX_BYTES = 16 * 1024 * 1024,
     WRITE_BACK_BYTES = 4 * 1024 * 1024,
-    PREFETCH_BYTES = 192, /* of each record that a scan comes to */
 };
 
 struct kv_log *kv_log_ref(struct kv_log *log)
@@ -329,9 +327,9 @@ static enum kv_status owner_entry(void *owner, uint32_t index, uint32_t offset_b
     return st;
 }
 
-static void owner_prefetch(const void *owner, const uint32_t *offsets, size_t count)
+static const uint8_t *owner_bytes(const void *owner)
 {
-    kv_prefetch_each(((const struct kv_log *)owner)->data, offsets, count, PREFETCH_BYTES);
+    return ((const struct kv_log *)owner)->data;
 }
 
 static void owner_ref(void *owner)
@@ -363,7 +361,7 @@ static uint32_t items_before(const struct kv_log *log, uint32_t bound_bytes)
 enum kv_status kv_log_iters(struct kv_log *log, uint32_t bound_bytes, struct kv_iter **out,
                             size_t *count)
 {
-    static const struct kv_batch_owner_ops ops = {owner_list, owner_entry, owner_prefetch,
+    static const struct kv_batch_owner_ops ops = {owner_list, owner_entry, owner_bytes,
                                                   owner_unref};
     struct kv_item_list list = kv_log_item_list(log);
     struct kv_batch_set *batches;

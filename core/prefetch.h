@@ -20,18 +20,28 @@ static inline __attribute__((always_inline)) void kv_prefetch(const void *at, si
 }
 
 /*
- * The same for `count` records: `size` bytes at each of these offsets from `base`. The
- * first line of each comes first, since that is what a page's translation has to be
- * looked up for; the processor looks up several at once if nothing stands between them.
+ * Fetching records that lie scattered, some time before they are read. The
+ * first line of each is asked for in bursts: what that waits for is the translation of the
+ * page, and only of loads that follow each other closely does the processor
+ * look up several at once. The other lines follow one record at a time: the
+ * processor has few places for lines on their way, and stands still when they
+ * are taken.
  */
-static inline __attribute__((always_inline)) void kv_prefetch_each(const uint8_t *base,
-                                                                   const uint32_t *offsets,
-                                                                   size_t count, size_t size)
+enum {
+    KV_BURST_FIRST_COUNT = 4, /* records; so that a seek for one row does not fetch dozens */
+    KV_BURST_MAX_COUNT = 16,
+    KV_REST_AHEAD_COUNT = 4,     /* records; at most KV_BURST_MAX_COUNT */
+    KV_RECORD_AHEAD_BYTES = 192, /* of each record */
+};
+
+static inline __attribute__((always_inline)) void kv_prefetch_first_line(const uint8_t *record)
 {
-    for (size_t i = 0; i < size; i += KV_CACHE_LINE_BYTES) {
-        for (size_t record = 0; record < count; record++)
-            __builtin_prefetch(base + offsets[record] + i);
-    }
+    __builtin_prefetch(record);
+}
+
+static inline __attribute__((always_inline)) void kv_prefetch_rest(const uint8_t *record)
+{
+    kv_prefetch(record + KV_CACHE_LINE_BYTES, KV_RECORD_AHEAD_BYTES - KV_CACHE_LINE_BYTES);
 }
 
 #endif

@@ -3,10 +3,7 @@
  *
  * The records of a log lie in insertion order, so each row of a scan would be
  * a cache miss. Offsets are therefore read some positions ahead into a small
- * ring, and the records' first lines prefetched: in bursts, because each lies in a
- * page of its own, and only of fetches that follow each other closely does the processor
- * look up several pages at once. The first bursts are short, so that a seek
- * for one row does not fetch dozens.
+ * ring, and the records fetched (prefetch.h says how).
  *
  * An index is not trusted: offsets are bounds-checked, records verified, and
  * keys must come out strictly ascending (or descending). So a wrong one can
@@ -20,10 +17,8 @@
 
 enum {
     RING_SIZE = 32, /* a power of two; how far ahead records are fetched */
-    BURST_FIRST_COUNT = 4,
-    BURST_MAX_COUNT = RING_SIZE / 2,
-    PREFETCH_BYTES = 192, /* of each record */
 };
+_Static_assert(RING_SIZE == 2 * KV_BURST_MAX_COUNT, "a burst is read while another is given out");
 
 struct segment_iter {
     struct kv_iter base;
@@ -35,8 +30,9 @@ struct segment_iter {
     /* Entries are numbered in the order of reading: 0 … count-1. */
     uint64_t start; /* position of entry 0 */
     uint64_t count;
-    uint64_t loaded; /* entries whose offset is or was in the ring */
-    uint64_t given;  /* entries handed out */
+    uint64_t loaded;       /* entries whose offset is or was in the ring */
+    uint64_t given;        /* entries handed out */
+    uint64_t rest_fetched; /* entries whose record is being fetched in full */
     uint32_t ring[RING_SIZE];
     struct kv_slice last_key; /* of the entry handed out last */
 };
@@ -58,44 +54,47 @@ static enum kv_status offset_at(struct segment_iter *it, uint64_t position, uint
     return st;
 }
 
-/* How many to read ahead at once: as many as there were so far, within limits. */
+/* How many offsets to read ahead at once: as many as there were so far, within limits. */
 static inline uint64_t burst_count(const struct segment_iter *it)
 {
-    return it->loaded < BURST_FIRST_COUNT ? BURST_FIRST_COUNT
-           : it->loaded < BURST_MAX_COUNT ? it->loaded
-                                          : BURST_MAX_COUNT;
+    return it->loaded < KV_BURST_FIRST_COUNT ? KV_BURST_FIRST_COUNT
+           : it->loaded < KV_BURST_MAX_COUNT ? it->loaded
+                                             : KV_BURST_MAX_COUNT;
 }
 
-/* Read the next offsets, to the ring's end at most, and start fetching their records. */
+/* Read the next offsets, and start fetching their records' first lines. */
 static enum kv_status load_burst(struct segment_iter *it)
 {
-    uint64_t count = burst_count(it), room = RING_SIZE - it->loaded % RING_SIZE;
-    uint32_t *offsets = &it->ring[it->loaded % RING_SIZE];
+    uint64_t end = it->loaded + burst_count(it);
+    uint64_t first = it->loaded;
     enum kv_status st = KV_OK;
-    uint64_t i = 0;
 
-    if (count > room)
-        count = room;
-    while (i < count && it->loaded < it->count) {
+    if (end > it->count)
+        end = it->count;
+    while (st == KV_OK && it->loaded < end) {
         uint64_t position =
             it->direction == KV_FORWARD ? it->start + it->loaded : it->start - it->loaded;
 
-        st = offset_at(it, position, &offsets[i]);
-        if (st != KV_OK)
-            break;
-        i++;
-        it->loaded++;
+        st = offset_at(it, position, &it->ring[it->loaded % RING_SIZE]);
+        it->loaded += st == KV_OK;
     }
-    kv_prefetch_each(it->segment->data.data, offsets, i, PREFETCH_BYTES);
+    for (uint64_t i = first; i < it->loaded; i++)
+        kv_prefetch_first_line(it->segment->data.data + it->ring[i % RING_SIZE]);
     return st;
 }
 
 /* Have the offset of entry `given`, and as many more as a burst; there is room for another. */
 static inline enum kv_status load_ahead(struct segment_iter *it)
 {
-    if (it->loaded - it->given > burst_count(it) || it->loaded == it->count)
-        return KV_OK;
-    return load_burst(it);
+    enum kv_status st = KV_OK;
+
+    if (it->loaded - it->given <= burst_count(it) && it->loaded < it->count)
+        st = load_burst(it);
+    while (it->rest_fetched < it->loaded && it->rest_fetched - it->given <= KV_REST_AHEAD_COUNT) {
+        kv_prefetch_rest(it->segment->data.data + it->ring[it->rest_fetched % RING_SIZE]);
+        it->rest_fetched++;
+    }
+    return st;
 }
 
 /* Replace a damaged index. Positions keep their meaning: both are made from the same data. */
@@ -120,7 +119,7 @@ static void prefetch_middle(struct segment_iter *it, uint64_t low, uint64_t high
 
     if (low < high && kv_index_at(it->index, low + (high - low) / 2, &offset) == KV_OK &&
         kv_segment_holds(it->segment, offset))
-        kv_prefetch(it->segment->data.data + offset, PREFETCH_BYTES);
+        kv_prefetch(it->segment->data.data + offset, KV_RECORD_AHEAD_BYTES);
 }
 
 /*
@@ -182,7 +181,7 @@ static enum kv_status seek(struct kv_iter *base, const struct kv_slice *bound,
 
     it->index = kv_segment_index(it->segment);
     it->direction = direction;
-    it->count = it->loaded = it->given = 0;
+    it->count = it->loaded = it->given = it->rest_fetched = 0;
     it->last_key = (struct kv_slice){0};
 
     entry_count = kv_index_entry_count(it->index);

@@ -346,10 +346,10 @@ static enum kv_status view_entry(void *owner, uint32_t index, uint32_t offset_by
     return st;
 }
 
-static void view_prefetch(const void *owner, const uint32_t *offsets, size_t count)
+static const uint8_t *view_bytes(const void *owner)
 {
     (void)owner; /* a transaction's own bytes are mostly in the cache */
-    (void)offsets, (void)count;
+    return NULL;
 }
 
 static void view_ref(void *owner)
@@ -396,7 +396,7 @@ static struct kv_write_view *view_new(struct kv_write_set *set)
 enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out, size_t *count,
                                   struct kv_write_view **seen)
 {
-    static const struct kv_batch_owner_ops ops = {view_list, view_entry, view_prefetch, view_unref};
+    static const struct kv_batch_owner_ops ops = {view_list, view_entry, view_bytes, view_unref};
     struct kv_item_list list = item_list(set);
     struct kv_write_view *view = view_new(set);
     struct kv_batch_set *batches = NULL;
