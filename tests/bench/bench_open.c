@@ -1,7 +1,8 @@
 /*
  * How long opening a store takes, first read included: after a clean close,
  * after its indexes were deleted, and after its writer was killed in the
- * middle of a transaction. After a kill it counts what was lost: transactions
+ * middle of a transaction; and how long the next read of a process that has it open and is as many
+ * rows behind as the store had at first. After a kill it counts what was lost: transactions
  * that were acknowledged through a pipe and are not there in whole.
  */
 #include <dirent.h>
@@ -153,10 +154,65 @@ static uint64_t count_lost(const char *directory, const struct bench_options *op
     return lost;
 }
 
+/* In a child: open, say so, wait to be told, then time the first read of row `last`. */
+static void wait_and_read(const char *directory, const struct bench_options *options, uint64_t last,
+                          int in, int out)
+{
+    struct kv_store *store = open_store(directory);
+    double start, ms;
+    char byte = 'a';
+
+    bench_check(row_is_there(store, options, 0));
+    if (write(out, &byte, 1) != 1 || read(in, &byte, 1) != 1)
+        _exit(EXIT_FAILURE);
+    start = bench_seconds();
+    bench_check(row_is_there(store, options, last));
+    ms = (bench_seconds() - start) * 1e3;
+    if (write(out, &ms, sizeof(ms)) != sizeof(ms))
+        _exit(EXIT_FAILURE);
+    must(kv_store_close(store));
+    _exit(EXIT_SUCCESS);
+}
+
+/*
+ * How long another process, which has the store open, takes for its next read when
+ * `rows` rows were written meanwhile. It looks for itself once a second, and may be quicker for that.
+ */
+static double time_catch_up(const char *directory, const struct bench_options *options,
+                            uint64_t first, uint64_t rows)
+{
+    int to_child[2], from_child[2];
+    struct kv_store *store;
+    double ms = 0;
+    char byte = 'a';
+    pid_t child;
+
+    if (pipe(to_child) || pipe(from_child))
+        bench_fail("cannot create a pipe");
+    child = fork();
+    if (child == 0)
+        wait_and_read(directory, options, first + rows - 1, to_child[0], from_child[1]);
+    if (read(from_child[0], &byte, 1) != 1)
+        bench_fail("the other process could not open the store");
+    store = open_store(directory);
+    for (uint64_t n = first; n < first + rows; n += BENCH_ROWS_PER_TRANSACTION)
+        write_transaction(store, options, n);
+    if (write(to_child[1], &byte, 1) != 1 || read(from_child[0], &ms, sizeof(ms)) != sizeof(ms))
+        bench_fail("the other process could not read");
+    waitpid(child, NULL, 0);
+    must(kv_store_close(store));
+    close(to_child[0]);
+    close(to_child[1]);
+    close(from_child[0]);
+    close(from_child[1]);
+    return ms;
+}
+
 int main(void)
 {
     struct bench_options options = bench_options(1000000);
-    double clean[BENCH_RUNS_MAX], unindexed[BENCH_RUNS_MAX], killed[BENCH_RUNS_MAX];
+    double clean[BENCH_RUNS_MAX], unindexed[BENCH_RUNS_MAX], killed[BENCH_RUNS_MAX],
+        behind[BENCH_RUNS_MAX];
     uint64_t next = 0, acknowledged_sum = 0, lost = 0;
     struct bench_json *json;
     struct kv_store *store;
@@ -182,17 +238,22 @@ int main(void)
         lost += count_lost(directory, &options, next, acknowledged);
         acknowledged_sum += acknowledged;
         next += (acknowledged + 2) * BENCH_ROWS_PER_TRANSACTION;
+        behind[run] = time_catch_up(directory, &options, next, options.rows);
+        next += options.rows;
     }
     json = bench_json_open(&options, "bench_open");
     printf("%-36s %10s\n", "", "ms");
     printf("%-36s %10.2f\n", "after a clean close", bench_median(clean, options.runs));
     printf("%-36s %10.2f\n", "after kill -9", bench_median(killed, options.runs));
     printf("%-36s %10.2f\n", "without indexes", bench_median(unindexed, options.runs));
+    printf("%-36s %10.2f\n", "of a process that far behind", bench_median(behind, options.runs));
     printf("%u kills, %llu transactions acknowledged, %llu lost\n\n", options.runs,
            (unsigned long long)acknowledged_sum, (unsigned long long)lost);
     bench_json_number(json, "after a clean close", "ms", bench_median(clean, options.runs));
     bench_json_number(json, "after kill -9", "ms", bench_median(killed, options.runs));
     bench_json_number(json, "without indexes", "ms", bench_median(unindexed, options.runs));
+    bench_json_number(json, "of a process that far behind", "ms",
+                      bench_median(behind, options.runs));
     bench_json_number(json, "lost transactions", "count", (double)lost);
     bench_json_close(json);
     bench_remove_directory(directory);
