@@ -36,6 +36,7 @@ struct kv_cursor {
     struct kv_scratch copy;         /* of an own row */
     struct kv_slice key, row;       /* the current row */
     bool is_decoded;
+    bool skips_point;       /* the scan comes after a point, whose key is in `lower` */
     struct kv_cell cells[]; /* the current row's value columns, once decoded */
 };
 
@@ -87,6 +88,7 @@ static void reset(struct kv_cursor *cursor)
     if (cursor->watch.is_listed)
         kv_link_unwatch(cursor->link, &cursor->watch);
     cursor->watch.is_cut = false;
+    cursor->skips_point = false;
 }
 
 static void release_view(struct kv_cursor *cursor)
@@ -159,6 +161,11 @@ static int scan_next(struct kv_cursor *cursor)
     struct kv_entry entry;
     enum kv_status st = kv_scan_next(cursor->scan, &entry);
 
+    if (st == KV_OK && cursor->skips_point &&
+        kv_slice_equal(entry.key, kv_scratch_slice(&cursor->lower))) {
+        cursor->skips_point = false;
+        st = kv_scan_next(cursor->scan, &entry);
+    }
     if (st == KV_DONE && cursor->later) {
         kv_scan_close(cursor->scan);
         cursor->scan = cursor->later;
@@ -175,7 +182,7 @@ static int scan_next(struct kv_cursor *cursor)
 
 /* ---- Points */
 
-static int filter_point(struct kv_cursor *cursor, sqlite3_value *value)
+static int find_point(struct kv_cursor *cursor, sqlite3_value *value)
 {
     struct kv_table *table = table_of(cursor);
     struct kv_entry entry;
@@ -195,18 +202,73 @@ static int filter_point(struct kv_cursor *cursor, sqlite3_value *value)
     return show_found(cursor, key, &entry);
 }
 
+/* One scan of the cursor's view. */
+static enum kv_status open_scan(struct kv_cursor *cursor, struct kv_range *range,
+                                struct kv_scan **out)
+{
+    range->interrupted = kv_connection_interrupted;
+    range->interrupted_context = cursor->link->connection;
+    return kv_scan_open(cursor->view->snapshot, cursor->link->txn, range, out);
+}
+
+static enum kv_status scan_numeric_texts(struct kv_cursor *cursor)
+{
+    struct kv_range range = {.has_lower = true, .has_upper = true, .upper_open = true};
+
+    kv_bound_numeric_texts(&range.lower, &range.upper);
+    return open_scan(cursor, &range, &cursor->scan);
+}
+
+/*
+ * The key that the value stands for comes first, since SQLite may look at one
+ * row only; then, where others may equal it, these.
+ */
+static int filter_point(struct kv_cursor *cursor, int plan, sqlite3_value *value)
+{
+    enum kv_affinity affinity = table_of(cursor)->definition.columns[0].affinity;
+    bool converts = !(plan & KV_PLAN_PLAIN) && kv_bound_converts(value, affinity);
+    int code = find_point(cursor, value);
+    enum kv_status st;
+
+    if (code != SQLITE_OK || !converts)
+        return code;
+    st = scan_numeric_texts(cursor);
+    if (st != KV_OK)
+        return kv_table_status(table_of(cursor), st);
+    cursor->skips_point = cursor->mode == MODE_POINT;
+    if (cursor->mode == MODE_POINT)
+        return SQLITE_OK;
+    cursor->mode = MODE_SCAN;
+    return scan_next(cursor);
+}
+
 /* ---- Batches */
+
+/* Numbers in the list may equal texts that are not: those of the table join the list. */
+static enum kv_status list_numeric_texts(struct kv_cursor *cursor)
+{
+    enum kv_status st = scan_numeric_texts(cursor);
+    struct kv_entry entry;
+
+    while (st == KV_OK && (st = kv_scan_next(cursor->scan, &entry)) == KV_OK)
+        st = kv_batch_add(&cursor->batch, entry.key);
+    kv_scan_close(cursor->scan);
+    cursor->scan = NULL;
+    return st == KV_DONE ? KV_OK : st;
+}
 
 /* The keys of an IN list. */
 static int read_list(struct kv_cursor *cursor, sqlite3_value *list)
 {
     enum kv_affinity affinity = table_of(cursor)->definition.columns[0].affinity;
+    bool converts = false;
     sqlite3_value *value;
     int code;
 
     kv_batch_clear(&cursor->batch, cursor->link->connection);
     for (code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value;
          code = sqlite3_vtab_in_next(list, &value)) {
+        converts |= kv_bound_converts(value, affinity);
         switch (kv_bound_equal(value, affinity, &cursor->lower)) {
         case KV_BOUND_KEY:
             if (kv_batch_add(&cursor->batch, kv_scratch_slice(&cursor->lower)) != KV_OK)
@@ -216,6 +278,8 @@ static int read_list(struct kv_cursor *cursor, sqlite3_value *list)
         default: break; /* NULL, or too long for a key: no row */
         }
     }
+    if (code == SQLITE_DONE && converts)
+        return kv_table_status(table_of(cursor), list_numeric_texts(cursor));
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
@@ -261,15 +325,6 @@ static int filter_batch(struct kv_cursor *cursor, int plan, sqlite3_value *list)
 
 /* ---- Ranges */
 
-/* One scan of the cursor's view. */
-static enum kv_status open_scan(struct kv_cursor *cursor, struct kv_range *range,
-                                struct kv_scan **out)
-{
-    range->interrupted = kv_connection_interrupted;
-    range->interrupted_context = cursor->link->connection;
-    return kv_scan_open(cursor->view->snapshot, cursor->link->txn, range, out);
-}
-
 /*
  * Scan what a pattern's start leaves: texts, and blobs, which match by their
  * bytes. They lie apart, so there are two scans.
@@ -306,6 +361,20 @@ static enum kv_bound read_end(struct kv_cursor *cursor, sqlite3_value *value,
     return bound;
 }
 
+/* As above for the upper end, before which lie texts that the value may turn into numbers. */
+static enum kv_bound read_upper_end(struct kv_cursor *cursor, int plan, sqlite3_value *value,
+                                    struct kv_range *range)
+{
+    enum kv_affinity affinity = table_of(cursor)->definition.columns[0].affinity;
+    struct kv_slice lower, upper;
+
+    if (plan & KV_PLAN_PLAIN || affinity == KV_AFFINITY_TEXT || !kv_bound_converts(value, affinity))
+        return read_end(cursor, value, &cursor->upper, &range->has_upper, &range->upper_open);
+    kv_bound_numeric_texts(&lower, &upper);
+    range->has_upper = range->upper_open = true;
+    return kv_scratch_set(&cursor->upper, upper) ? KV_BOUND_KEY : KV_BOUND_NOMEM;
+}
+
 /* Scan between the comparisons' bounds. */
 static enum kv_status scan_bounds(struct kv_cursor *cursor, int plan, sqlite3_value **argv)
 {
@@ -317,7 +386,7 @@ static enum kv_status scan_bounds(struct kv_cursor *cursor, int plan, sqlite3_va
     if (plan & KV_PLAN_MIN)
         min = read_end(cursor, *argv++, &cursor->lower, &range.has_lower, &range.lower_open);
     if (plan & KV_PLAN_MAX)
-        max = read_end(cursor, *argv, &cursor->upper, &range.has_upper, &range.upper_open);
+        max = read_upper_end(cursor, plan, *argv, &range);
     if (min == KV_BOUND_NOMEM || max == KV_BOUND_NOMEM)
         return kv_fail_nomem();
     if (min == KV_BOUND_NOTHING || max == KV_BOUND_NOTHING)
@@ -386,7 +455,7 @@ int kv_cursor_filter(sqlite3_vtab_cursor *base, int plan, const char *words, int
     if (st != KV_OK)
         return kv_table_status(table_of(cursor), st);
     if (plan & KV_PLAN_EQ)
-        return filter_point(cursor, argv[0]);
+        return filter_point(cursor, plan, argv[0]);
     if (plan & KV_PLAN_IN)
         return filter_batch(cursor, plan, argv[0]);
     return filter_range(cursor, plan, argv);
@@ -399,6 +468,13 @@ int kv_cursor_next(sqlite3_vtab_cursor *base)
     switch (cursor->mode) {
     case MODE_SCAN: return scan_next(cursor);
     case MODE_BATCH: return batch_next(cursor);
+    case MODE_POINT:
+        if (cursor->scan) {
+            cursor->mode = MODE_SCAN;
+            return scan_next(cursor);
+        }
+        cursor->mode = MODE_END;
+        return SQLITE_OK;
     default: cursor->mode = MODE_END; return SQLITE_OK;
     }
 }

@@ -128,10 +128,42 @@ static void estimate(sqlite3_index_info *info, int plan, sqlite3_int64 rows)
     }
 }
 
-/* The key is unique: whatever else is to be sorted by never decides. */
-static int consume_order(sqlite3_index_info *info)
+/* What right sides may make of keys: see the head of plan.h. */
+enum conversion { CONVERTS_NOTHING, CONVERTS_NO_KEY, MAY_CONVERT };
+
+static enum conversion conversion_by(sqlite3_index_info *info, int i)
+{
+    sqlite3_value *value;
+    int type;
+
+    if (i < 0)
+        return CONVERTS_NOTHING;
+    if (sqlite3_vtab_rhs_value(info, i, &value) != SQLITE_OK)
+        return MAY_CONVERT;
+    type = sqlite3_value_type(value);
+    return type == SQLITE_INTEGER || type == SQLITE_FLOAT ? CONVERTS_NO_KEY : CONVERTS_NOTHING;
+}
+
+/* What the right sides that matter may make of keys: texts are past any lower bound that is a number. */
+static enum conversion conversion_of(sqlite3_index_info *info, const struct found *found, int plan,
+                                     enum kv_affinity affinity)
+{
+    if (plan & KV_PLAN_EQ && affinity <= KV_AFFINITY_TEXT)
+        return conversion_by(info, found->equal);
+    if (plan & KV_PLAN_MAX && affinity == KV_AFFINITY_NONE)
+        return conversion_by(info, found->max);
+    return CONVERTS_NOTHING;
+}
+
+/*
+ * The key is unique: whatever else is to be sorted by never decides. Where
+ * several keys may equal a number, they are not read in order.
+ */
+static int consume_order(sqlite3_index_info *info, int plan, enum conversion conversion)
 {
     if (info->nOrderBy == 0 || info->aOrderBy[0].iColumn != 0)
+        return 0;
+    if (plan & KV_PLAN_EQ && conversion == MAY_CONVERT)
         return 0;
     info->orderByConsumed = 1;
     return info->aOrderBy[0].desc ? KV_PLAN_DESC : 0;
@@ -167,9 +199,13 @@ int kv_plan_choose(const struct kv_plan_input *input, sqlite3_index_info *info)
 {
     struct found found = find(info);
     int plan = choose(info, &found);
+    enum conversion conversion;
 
     estimate(info, plan, input->row_estimate);
-    plan |= consume_order(info);
+    conversion = conversion_of(info, &found, plan, input->affinity);
+    if (conversion == CONVERTS_NO_KEY)
+        plan |= KV_PLAN_PLAIN;
+    plan |= consume_order(info, plan, conversion);
     info->idxNum = plan;
     info->idxStr = say(plan, input->key_name);
     info->needToFreeIdxStr = 1;
@@ -186,6 +222,23 @@ static enum kv_bound bound_of(const struct kv_cell *cell, struct kv_scratch *out
         return KV_BOUND_KEY;
     out->size = KV_KEY_LIMIT_BYTES;
     return KV_BOUND_KEY_LONG;
+}
+
+bool kv_bound_converts(sqlite3_value *value, enum kv_affinity affinity)
+{
+    int type = sqlite3_value_type(value);
+
+    return affinity <= KV_AFFINITY_TEXT && (type == SQLITE_INTEGER || type == SQLITE_FLOAT) &&
+           !sqlite3_value_frombind(value);
+}
+
+void kv_bound_numeric_texts(struct kv_slice *lower, struct kv_slice *upper)
+{
+    /* A number's text starts with a space of any kind, a sign, a point or a digit. */
+    static const uint8_t first[] = {KV_KEY_TEXT_TAG, '\t'}, behind[] = {KV_KEY_TEXT_TAG, '9' + 1};
+
+    *lower = kv_slice_of(first, sizeof(first));
+    *upper = kv_slice_of(behind, sizeof(behind));
 }
 
 /*

@@ -5,12 +5,19 @@
  * IN, MIN, MAX and GLOB that is set, in this order. The words say the same for
  * EXPLAIN QUERY PLAN.
  *
- * Rows always come in key order, so ORDER BY on the key is always consumed.
+ * Rows come in key order, so ORDER BY on the key is consumed, with the exception below.
  * No constraint is: SQLite checks each row again, for right sides are not
  * converted, and comparisons may convert the column. Bounds only have to hold
  * every row that passes. Only constraints of collation BINARY are taken: under
  * others, equal keys need not be neighbours. LIMIT is not taken, since SQLite stops by
  * itself, nor OFFSET, which counts rows that pass the checks.
+ *
+ * A number on the right of a text key stands for its usual text, unless it
+ * comes from a column of numbers or the like: then texts count as the numbers
+ * that they look like, and '05' equals 5. SQLite does not tell a virtual table which it is.
+ * Literals are known when planning, parameters when reading; any other number is taken to
+ * equal any text that may be a number. All these are read then, after the one that
+ * the number stands for: a DELETE of one row looks at the first only.
  */
 #ifndef KV_EXT_PLAN_H
 #define KV_EXT_PLAN_H
@@ -30,11 +37,13 @@ enum kv_plan {
     KV_PLAN_IN = 1 << 5,       /* one value, the whole list; excludes all but DESC */
     KV_PLAN_GLOB = 1 << 6,     /* a pattern: its start, if it has one, tells more than the bounds */
     KV_PLAN_DESC = 1 << 7,     /* from the last row to the first */
+    KV_PLAN_PLAIN = 1 << 8,    /* numbers on the right are literals: they convert no key */
 };
 
 /* What the planner needs to know of the table. */
 struct kv_plan_input {
     const char *key_name;
+    enum kv_affinity affinity;
     sqlite3_int64 row_estimate;
 };
 
@@ -49,6 +58,15 @@ enum kv_bound {
     KV_BOUND_ALL,      /* says nothing about keys */
     KV_BOUND_NOMEM,
 };
+
+/*
+ * May comparing keys with `value`, whose plan is not KV_PLAN_PLAIN, turn texts
+ * among them into numbers?
+ */
+bool kv_bound_converts(sqlite3_value *value, enum kv_affinity affinity);
+
+/* The range of all texts that may be numbers: lower <= key < upper. */
+void kv_bound_numeric_texts(struct kv_slice *lower, struct kv_slice *upper);
 
 /* The key that `value` stands for on the right of = or IN. */
 enum kv_bound kv_bound_equal(sqlite3_value *value, enum kv_affinity affinity,

@@ -293,8 +293,10 @@ static int table_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
     struct kv_table *table = (struct kv_table *)(void *)vtab;
     struct kv_plan_input input = {.key_name = "key", .row_estimate = 1000};
 
-    if (table->definition.column_count)
+    if (table->definition.column_count) {
         input.key_name = table->definition.columns[0].name;
+        input.affinity = table->definition.columns[0].affinity;
+    }
     /* A store that cannot be opened is reported when it is read; here it only has no size. */
     if (kv_table_open(table) == SQLITE_OK)
         input.row_estimate = (sqlite3_int64)kv_link_row_estimate(table->link);

@@ -135,6 +135,42 @@ static const char *const scripts[] = {
     "SELECT key FROM t WHERE key GLOB 'ж*'",
     "SELECT key FROM t WHERE key GLOB 5 OR key GLOB x'62' ORDER BY key",
 
+    /* in.test 11, in4.test 4, orderby5.test 5: numbers beside keys that may be texts of numbers */
+    "SELECT quote(key) FROM t WHERE key = 1",
+    "SELECT quote(key) FROM t WHERE key = 1 + 0",
+    "SELECT quote(key) FROM t WHERE key = 1.0",
+    "SELECT quote(key) FROM t WHERE key IN (1, 10.0, 'b')",
+    "SELECT quote(key) FROM t WHERE key = (SELECT id FROM n WHERE v = 'v1') ORDER BY key",
+    "SELECT quote(key) FROM t WHERE key IN (SELECT id FROM n) ORDER BY key",
+    "SELECT quote(key) FROM t WHERE key IN (SELECT id FROM n) ORDER BY key DESC",
+    "SELECT quote(key) FROM t WHERE key IN (SELECT -id FROM n) ORDER BY key",
+    "SELECT quote(key) FROM t WHERE key NOT IN (SELECT id FROM n) ORDER BY key",
+    "SELECT n.id, quote(t.key) FROM n CROSS JOIN t ON t.key = n.id ORDER BY 1, 2",
+    "SELECT n.id, quote(t.key) FROM n LEFT JOIN t ON t.key = n.id ORDER BY 1, 2",
+    "SELECT n.id, quote(t.key) FROM n CROSS JOIN t ON t.key < n.id ORDER BY 1, 2",
+    "SELECT n.id, quote(t.key) FROM n CROSS JOIN t ON t.key BETWEEN n.id AND 20 ORDER BY 1, 2",
+    "SELECT n.id, quote(t.key) FROM t CROSS JOIN n ON t.key = n.id ORDER BY 1, 2",
+    "SELECT quote(key) FROM u WHERE key = 1",
+    "SELECT quote(key) FROM u WHERE key < 2",
+    "SELECT quote(key) FROM u WHERE key IN (1, 12, 'b') ORDER BY key",
+    "SELECT quote(key) FROM u WHERE key = (SELECT id FROM n WHERE v = 'v1') ORDER BY key",
+    "SELECT quote(key) FROM u WHERE key IN (SELECT id FROM n) ORDER BY key",
+    "SELECT quote(key) FROM u WHERE key IN (SELECT id FROM n) ORDER BY key DESC",
+    "SELECT n.id, quote(u.key) FROM n CROSS JOIN u ON u.key = n.id ORDER BY 1, 2",
+    "SELECT n.id, quote(u.key) FROM n CROSS JOIN u ON u.key < n.id ORDER BY 1, 2",
+    "SELECT n.id, quote(u.key) FROM n CROSS JOIN u ON u.key >= n.id ORDER BY 1, 2",
+    "SELECT n.id, quote(u.key) FROM n CROSS JOIN u ON u.key BETWEEN -20 AND n.id ORDER BY 1, 2",
+    "SELECT t.key, quote(u.key) FROM t CROSS JOIN u ON u.key = t.key ORDER BY 1, 2",
+    "SELECT t.key, n.id FROM t CROSS JOIN n ON n.id = t.key ORDER BY 1, 2",
+    "SELECT t.key, n.id FROM t CROSS JOIN n ON n.id > t.key ORDER BY 1, 2",
+    "UPDATE t SET value = 100 FROM n WHERE t.key = n.id",
+    "DELETE FROM t WHERE key IN (SELECT id FROM n)",
+    "DELETE FROM u WHERE key IN (SELECT id FROM n)",
+    "BEGIN; INSERT INTO t VALUES('010', 0), ('1e1', 0), ('1e1x', 0);"
+    "SELECT quote(key) FROM t WHERE key IN (SELECT id FROM n) ORDER BY key;"
+    "SELECT quote(key) FROM t WHERE key = (SELECT 10.0 + max(id) - max(id) FROM n);"
+    "SELECT n.id, quote(t.key) FROM n CROSS JOIN t ON t.key = n.id ORDER BY 1, 2; COMMIT",
+
     /* orderby1.test … orderbyA.test: terms behind the key, joins, expressions, LIMIT, compounds */
     "SELECT key FROM t ORDER BY key",
     "SELECT key FROM t ORDER BY key DESC, value",
@@ -179,10 +215,11 @@ enum { SCRIPTS = sizeof(scripts) / sizeof(scripts[0]) };
 
 static const char *const rows =
     "INSERT INTO t VALUES('a', 1), ('b', 2), ('B', 3), ('ba', 4), ('bc', 2), ('b%', NULL),"
-    "('c', 6), ('1', 7), ('10', 8), ('жук', 9), ('', 10);"
+    "('c', 6), ('1', 7), ('10', 8), ('жук', 9), ('', 10),"
+    "('01', 11), (' 1', 12), ('1.0', 13), ('2', 14), ('+3', 15), ('1:2', 16);"
     "INSERT INTO n VALUES(5, 'v5'), (3, 'v3'), (1, 'v1'), (4, 'v4'), (2, 'v2'), (10, 'v10');"
     "INSERT INTO u VALUES(1, 'one'), ('1', 'text'), (2.5, 0), (x'61', 1), ('a', 2), ('b', 3),"
-    "(x'', 4), (-10, 5), (12, 6), ('12', 7)";
+    "(x'', 4), (-10, 5), (12, 6), ('12', 7), ('01', 8), (' 1 ', 9), ('3.0', 10), (x'31', 11)";
 
 /* The rows and the code of one statement, and how many rows it changed. */
 static void run_statement(sqlite3 *db, const char *sql, sqlite3_str *log)

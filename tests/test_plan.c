@@ -227,6 +227,53 @@ START_TEST(test_plan_patterns_become_ranges)
 }
 END_TEST
 
+/* ---- Numbers beside texts */
+
+static const struct {
+    const char *sql;
+    bool reads_texts; /* all that may be numbers, of which there are 1000 */
+} numbers[] = {
+    {"SELECT * FROM kv WHERE key = 5", false},
+    {"SELECT * FROM kv WHERE key = ?1", false},
+    {"SELECT * FROM kv WHERE key = ?1 ORDER BY key DESC", false},
+    {"SELECT * FROM kv WHERE key IN (5, ?1)", false},
+    {"SELECT * FROM kv WHERE key = 5 + 0", true},
+    {"SELECT * FROM kv WHERE key = (SELECT n FROM t)", true},
+    {"SELECT * FROM kv WHERE key IN (SELECT n FROM t)", true},
+    {"SELECT * FROM kv WHERE key IN (SELECT x FROM t)", false},
+    {"SELECT * FROM number WHERE id = (SELECT n FROM t)", false},
+    {"SELECT * FROM untyped WHERE key = 5", false},
+    {"SELECT * FROM untyped WHERE key = ?1", false},
+    {"SELECT * FROM untyped WHERE key < 5", false},
+    {"SELECT * FROM untyped WHERE key BETWEEN ?1 AND 9", false},
+    {"SELECT * FROM untyped WHERE key BETWEEN ?1 AND ?1", false},
+    {"SELECT * FROM untyped WHERE key < (SELECT n FROM t)", true},
+    {"SELECT * FROM untyped WHERE key = (SELECT n FROM t)", true},
+};
+enum { NUMBERS = sizeof(numbers) / sizeof(numbers[0]) };
+
+/*
+ * Goal: texts are compared with numbers one by one where they must be, and only there.
+ * Method: SQLite checks each row that a plan yields; count its steps.
+ */
+START_TEST(test_plan_reads_numeric_texts_where_needed)
+{
+    sqlite3_stmt *statement;
+    int steps;
+
+    run("CREATE VIRTUAL TABLE untyped USING kv(key, value, synchronous=off)");
+    run("INSERT INTO untyped SELECT * FROM kv; INSERT INTO untyped VALUES(5, 5), (6, 6), ('x', 7)");
+    ck_assert_int_eq(sqlite3_prepare_v2(db, numbers[_i].sql, -1, &statement, NULL), SQLITE_OK);
+    sqlite3_bind_int(statement, 1, 5);
+    while (sqlite3_step(statement) == SQLITE_ROW)
+        continue;
+    steps = sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 0);
+    ck_assert_msg(numbers[_i].reads_texts ? steps > 1000 : steps < 200, "%s: %d steps",
+                  numbers[_i].sql, steps);
+    ck_assert_int_eq(sqlite3_finalize(statement), SQLITE_OK);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("plan");
@@ -236,6 +283,7 @@ int main(void)
     tcase_add_loop_test(all, test_plan_is_chosen, 0, PLANS);
     tcase_add_loop_test(all, test_plan_right_sides_become_keys, 0, BOUNDS);
     tcase_add_loop_test(all, test_plan_patterns_become_ranges, 0, GLOBS);
+    tcase_add_loop_test(all, test_plan_reads_numeric_texts_where_needed, 0, NUMBERS);
     suite_add_tcase(suite, all);
     return kv_run_suite(suite);
 }
