@@ -4,7 +4,7 @@ INSERT INTO kv VALUES('apple', 1), ('pear', 2);
 
 -- A consistent copy. Sealed segments are linked, so no bytes are copied on the same file system.
 SELECT kv_backup('kv', 'backup');
-.shell ls data backup
+.shell ls data backup | sed 's/_001[0-9]*/_<a number of its own>/'
 DELETE FROM kv WHERE key = 'pear';
 SELECT * FROM kv;
 
@@ -18,7 +18,7 @@ SELECT kv_backup('kv', 'backup');
 DROP TABLE copy;
 SELECT kv_compact('kv') >= 0;
 SELECT kv_backup('kv', 'backup');
-.shell ls backup
+.shell ls backup | sed 's/_001[0-9]*/_<a number of its own>/'
 CREATE VIRTUAL TABLE copy USING kv(path='backup', auto_compact=off);
 SELECT * FROM copy;
 
