@@ -33,7 +33,7 @@
 
 static const uint64_t NUMBERS_APART = 1000000000;
 
-enum { ASK_EVERY_COUNT = 256 }; /* records between questions whether to go on */
+enum { ASK_EVERY_BYTES = 1024 * 1024 }; /* read between questions whether to go on */
 
 struct backup {
     struct kv_engine *source;
@@ -209,8 +209,7 @@ static enum kv_status verify_bytes(struct backup *backup, const struct kv_segmen
     struct kv_segment_scan scan;
     struct kv_record record;
     struct kv_header header;
-    uint64_t count = 0;
-    uint32_t offset;
+    uint32_t offset, asked_at = 0;
     enum kv_status st = kv_header_decode(data, &header);
 
     if (st == KV_OK && (header.number != info->number || header.salt != info->salt ||
@@ -221,7 +220,11 @@ static enum kv_status verify_bytes(struct backup *backup, const struct kv_segmen
                        source->path, name);
     kv_segment_scan_init(&scan, source, info, &header, data);
     while ((st = kv_segment_scan_next(&scan, &record, &offset)) == KV_OK) {
-        if (count++ % ASK_EVERY_COUNT == 0 && (st = kv_copy_goes_on(backup->settings)) != KV_OK)
+        if (asked_at != 0 && offset - asked_at < ASK_EVERY_BYTES)
+            continue;
+        asked_at = offset;
+        st = kv_copy_goes_on(backup->settings);
+        if (st != KV_OK)
             return st;
     }
     return st == KV_DONE ? KV_OK : st;
