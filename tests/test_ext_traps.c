@@ -131,6 +131,22 @@ START_TEST(test_ext_busy_commit_may_be_cut_to_a_savepoint)
 }
 END_TEST
 
+/* The same where a savepoint took the place of BEGIN (SQLite's savepoint.test 5.4, 14). */
+START_TEST(test_ext_busy_release_of_a_savepoint_goes_on)
+{
+    struct reader reader = start_reader();
+
+    database_run(db, "SAVEPOINT s; INSERT INTO kv VALUES('b', 2)");
+    database_fails(db, "RELEASE s", SQLITE_BUSY);
+    database_expect(db, "SELECT key FROM kv", "a b");
+    if (_i)
+        database_run(db, "ROLLBACK TO s; INSERT INTO kv VALUES('c', 3)");
+    stop_reader(&reader);
+    database_run(db, "RELEASE s");
+    expect_keys(_i ? "a c" : "a b");
+}
+END_TEST
+
 /* ---- Commits that fail after the store's part */
 
 static int refuse(void *count)
@@ -316,6 +332,56 @@ START_TEST(test_ext_cursor_on_own_writes_survives_commit)
 }
 END_TEST
 
+/* An inner savepoint that is released is nobody's business (SQLite's savepoint7.test). */
+START_TEST(test_ext_cursor_survives_release)
+{
+    sqlite3_stmt *statement;
+
+    database_run(db, "BEGIN; INSERT INTO kv VALUES('b', 2), ('c', 3)");
+    statement = database_prepare(db, reads[_i]);
+    ck_assert_int_eq(sqlite3_step(statement), SQLITE_ROW);
+    database_run(db, "SAVEPOINT s; INSERT INTO kv VALUES('d', 4); RELEASE s");
+    ck_assert_int_eq(read_on(statement), SQLITE_DONE);
+    sqlite3_finalize(statement);
+    database_run(db, "COMMIT");
+    expect_keys("a b c d");
+}
+END_TEST
+
+/* ---- Several databases */
+
+/* Goal: savepoints cut what was written to stores of all databases (SQLite's savepoint.test 10). */
+START_TEST(test_ext_savepoints_span_databases)
+{
+    static const char all[] = "SELECT (SELECT group_concat(key, '') FROM kv),"
+                              "(SELECT group_concat(key, '') FROM two.second),"
+                              "(SELECT group_concat(key, '') FROM three.third)";
+
+    database_run(db,
+                 "ATTACH 'two.db' AS two; ATTACH 'three.db' AS three;"
+                 "CREATE VIRTUAL TABLE two.second USING kv;"
+                 "CREATE VIRTUAL TABLE three.third USING kv;"
+                 "SAVEPOINT one; INSERT INTO kv VALUES('b', 2); INSERT INTO third VALUES('c', 3);"
+                 "SAVEPOINT two; INSERT INTO second VALUES('d', 4)");
+    database_expect(db, all, "ab|d|c");
+    database_run(db, "ROLLBACK TO two");
+    database_expect(db, all, "ab|NULL|c");
+    database_run(db, "INSERT INTO second VALUES('e', 5); RELEASE one");
+    database_expect(db, all, "ab|e|c");
+    database_run(db, "SAVEPOINT one; INSERT INTO kv VALUES('f', 1); SAVEPOINT two;"
+                     "INSERT INTO second VALUES('f', 1); SAVEPOINT three;"
+                     "INSERT INTO third VALUES('f', 1)");
+    database_expect(db, all, "abf|ef|cf");
+    database_run(db, "ROLLBACK TO two");
+    database_expect(db, all, "abf|e|c");
+    database_run(db, "INSERT INTO third VALUES('g', 1); ROLLBACK TO two");
+    database_expect(db, all, "abf|e|c");
+    database_run(db, "ROLLBACK");
+    database_expect(db, all, "ab|e|c");
+    expect_keys("a b");
+}
+END_TEST
+
 /* ---- What tables are not told of */
 
 /*
@@ -356,7 +422,11 @@ static const char *const scripts[] = {
     "SAVEPOINT a; @; INSERT INTO t VALUES('x', 1); ROLLBACK TO a; RELEASE a",
     "BEGIN; @; INSERT INTO t VALUES('x', 1), ('y', 2), ('x', 3); INSERT INTO t VALUES('z', 1);"
     "COMMIT",
+    "BEGIN; @; INSERT INTO t VALUES('x', 1); SAVEPOINT a; INSERT INTO t VALUES('y', 1);"
+    "ROLLBACK TO a; SELECT * FROM t; ROLLBACK; @; INSERT INTO t VALUES('z', 1)",
     /* Dropped and taken back */
+    "BEGIN; @; INSERT INTO t VALUES('x', 1); SAVEPOINT a; DROP TABLE t; CREATE TABLE t(a, b, c);"
+    "INSERT INTO t VALUES(1, 2, 3); ROLLBACK TO a; INSERT INTO t VALUES('y', 1); COMMIT",
     "@; INSERT INTO t VALUES('x', 1); BEGIN; DROP TABLE t; ROLLBACK; INSERT INTO t VALUES('y', 1)",
     "@; INSERT INTO t VALUES('x', 1); BEGIN; INSERT INTO t VALUES('y', 1); DROP TABLE t; ROLLBACK;"
     "INSERT INTO t VALUES('z', 1)",
@@ -472,12 +542,15 @@ int main(void)
     tcase_add_loop_test(all, test_ext_busy_commit_inside_begin_goes_on, 0, 3);
     tcase_add_test(all, test_ext_busy_commit_may_end_in_rollback);
     tcase_add_test(all, test_ext_busy_commit_may_be_cut_to_a_savepoint);
+    tcase_add_loop_test(all, test_ext_busy_release_of_a_savepoint_goes_on, 0, 2);
     tcase_add_test(all, test_ext_commit_hook_veto_undoes);
     tcase_add_loop_test(all, test_ext_failing_sync_of_another_table_undoes, 0, 2);
     tcase_add_loop_test(all, test_ext_cursor_on_own_writes_fails_after_rollback, 0, READS);
     tcase_add_loop_test(all, test_ext_cursor_fails_after_rollback_to_below_it, 0, READS);
     tcase_add_loop_test(all, test_ext_cursor_on_committed_rows_survives_rollback, 0, READS);
     tcase_add_loop_test(all, test_ext_cursor_on_own_writes_survives_commit, 0, READS);
+    tcase_add_loop_test(all, test_ext_cursor_survives_release, 0, READS);
+    tcase_add_test(all, test_ext_savepoints_span_databases);
     tcase_add_loop_test(all, test_ext_scripts_end_as_for_an_ordinary_table, 0, SCRIPTS);
     tcase_add_test(all, test_ext_statements_outlive_their_table);
     suite_add_tcase(suite, all);
