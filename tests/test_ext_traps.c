@@ -348,6 +348,21 @@ START_TEST(test_ext_cursor_survives_release)
 }
 END_TEST
 
+/* What is undone is written no more, but the place stays taken (SQLite's savepoint.test 3). */
+START_TEST(test_ext_rollback_to_keeps_the_writers_place)
+{
+    sqlite3 *other = database_open(":memory:");
+
+    database_run(other, "CREATE VIRTUAL TABLE kv USING kv(path='test.db-kv/kv')");
+    database_run(db, "SAVEPOINT s; INSERT INTO kv VALUES('b', 2); ROLLBACK TO s");
+    database_fails(other, "INSERT INTO kv VALUES('c', 3)", SQLITE_BUSY);
+    database_run(db, "RELEASE s");
+    database_run(other, "INSERT INTO kv VALUES('c', 3)");
+    database_close(other);
+    expect_keys("a c");
+}
+END_TEST
+
 /* ---- Several databases */
 
 /* Goal: savepoints cut what was written to stores of all databases (SQLite's savepoint.test 10). */
@@ -550,6 +565,7 @@ int main(void)
     tcase_add_loop_test(all, test_ext_cursor_on_committed_rows_survives_rollback, 0, READS);
     tcase_add_loop_test(all, test_ext_cursor_on_own_writes_survives_commit, 0, READS);
     tcase_add_loop_test(all, test_ext_cursor_survives_release, 0, READS);
+    tcase_add_test(all, test_ext_rollback_to_keeps_the_writers_place);
     tcase_add_test(all, test_ext_savepoints_span_databases);
     tcase_add_loop_test(all, test_ext_scripts_end_as_for_an_ordinary_table, 0, SCRIPTS);
     tcase_add_test(all, test_ext_statements_outlive_their_table);
