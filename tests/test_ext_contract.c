@@ -325,7 +325,7 @@ enum { TROUBLES = sizeof(troubles) / sizeof(troubles[0]) };
  */
 START_TEST(test_ext_contract_bad_definition_is_told_and_dropped)
 {
-    static const char *const statements[] = {"SELECT * FROM kv", "INSERT INTO kv VALUES('b', 2)",
+    static const char *const statements[] = {"SELECT * FROM kv", "INSERT INTO kv(key) VALUES('b')",
                                              "DELETE FROM kv", "SELECT kv_compact('kv')",
                                              "SELECT * FROM kv_stats('kv')"};
     sqlite3 *db = open_on("test.db", "CREATE VIRTUAL TABLE kv USING kv(path='data')");
