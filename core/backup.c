@@ -36,7 +36,8 @@ static const uint64_t NUMBERS_APART = 1000000000;
 enum { ASK_EVERY_BYTES = 1024 * 1024 }; /* read between questions whether to go on */
 
 struct backup {
-    struct kv_engine *source;
+    struct kv_store *store;
+    struct kv_engine *source; /* the store's */
     const struct kv_settings *settings;
     struct kv_backup_target target;
     struct kv_pin pin;       /* what is copied */
@@ -438,12 +439,23 @@ static enum kv_status make_log(struct backup *backup)
     return kv_create_log(place_of(backup), header);
 }
 
+/* Seal the store's log; what that makes due to be merged is the store's business. */
+static enum kv_status seal(struct backup *backup)
+{
+    struct kv_maintainer *maintainer = &backup->store->maintainer;
+    enum kv_status st = kv_writer_seal_committed(backup->source, backup->settings);
+
+    if (st == KV_OK && maintainer->running)
+        kv_maintainer_note_seal(maintainer, backup->settings);
+    return st;
+}
+
 static enum kv_status make(struct backup *backup)
 {
     enum kv_status st = KV_OK;
 
     if (!backup->source->place.readonly)
-        st = kv_writer_seal_committed(backup->source, backup->settings);
+        st = seal(backup);
     if (st == KV_OK)
         st = hold(backup);
     if (st == KV_OK)
@@ -467,7 +479,8 @@ enum kv_status kv_backup(struct kv_store *store, const char *directory,
                          const struct kv_settings *settings, uint64_t *copied_bytes)
 {
     struct kv_engine *engine = &store->engine;
-    struct backup backup = {.source = engine, .settings = kv_store_settings(store, settings)};
+    struct backup backup = {
+        .store = store, .source = engine, .settings = kv_store_settings(store, settings)};
     enum kv_status st = kv_engine_check_alive(engine);
 
     if (copied_bytes)

@@ -103,12 +103,43 @@ START_TEST(test_backup_among_threads)
 }
 END_TEST
 
+/* Goal: backups seal, and what they seal is merged, also if there is never enough to seal otherwise. */
+START_TEST(test_backup_leads_to_merges)
+{
+    struct kv_open_options options = bank_options();
+    struct kv_stats stats;
+    char path[64], target[64];
+
+    ck_assert_ptr_nonnull(mkdtemp(base));
+    snprintf(path, sizeof(path), "%s/store", base);
+    snprintf(target, sizeof(target), "%s/backup", base);
+    options.settings.fanout = 4;
+    ck_kv(kv_store_open(path, &options, &store));
+    for (unsigned i = 0; i < 12; i++) {
+        ck_kv(kv_put(store, kv_slice_text("key"), kv_slice_text("row")));
+        ck_kv(kv_backup(store, target, NULL, NULL));
+    }
+    for (unsigned waits = 0; waits < 300; waits++) {
+        ck_kv(kv_store_stats(store, &stats));
+        if (stats.runs < 4)
+            break;
+        usleep(10000);
+    }
+    ck_assert_uint_lt(stats.runs, 4);
+    ck_kv(kv_store_close(store));
+    ck_kv(kv_destroy(path, NULL));
+    ck_kv(kv_destroy(target, NULL));
+    ck_assert_int_eq(rmdir(base), 0);
+}
+END_TEST
+
 static Suite *backup_threads_suite(void)
 {
     Suite *suite = suite_create("backup threads");
     TCase *tests = tcase_create("backup threads");
 
     tcase_add_test(tests, test_backup_among_threads);
+    tcase_add_test(tests, test_backup_leads_to_merges);
     suite_add_tcase(suite, tests);
     return suite;
 }
