@@ -15,6 +15,7 @@
 
 #include "database.h"
 #include "errors.h"
+#include "kv.h"
 #include "runner.h"
 
 /* In every message that would tell what is stored. */
@@ -150,6 +151,32 @@ START_TEST(test_ext_contract_null_is_no_table)
         snprintf(part, sizeof(part), "%.*s: ", (int)strcspn(name, "("), name);
         expect_failure(db, calls[i], SQLITE_ERROR, part);
     }
+    database_close(db);
+}
+END_TEST
+
+/*
+ * Goal: who reads keys only does not look at values, nor pay for them.
+ * Method: a row whose value is malformed, as no kv table writes it, does not matter to keys.
+ */
+START_TEST(test_ext_contract_keys_are_read_without_values)
+{
+    static const uint8_t key[] = {0x20, 'a'}, row[] = {0x00, 0xff, 0xff};
+    struct kv_open_options options = kv_open_options_default();
+    struct kv_store *store;
+    sqlite3 *db;
+
+    options.schema = kv_slice_text("\"key\" TEXT, \"value\"");
+    ck_assert_int_eq(kv_store_open("data", &options, &store), KV_OK);
+    ck_assert_int_eq(kv_put(store, kv_slice_of(key, 2), kv_slice_of(row, 3)), KV_OK);
+    ck_assert_int_eq(kv_store_close(store), KV_OK);
+    db = open_on("test.db", "CREATE VIRTUAL TABLE kv USING kv(path='data')");
+    database_expect(db, "SELECT key FROM kv", "a");
+    database_expect(db, "SELECT count(*), max(key) FROM kv WHERE key GLOB 'a*'", "1|a");
+    database_expect(db, "SELECT a.key FROM kv a JOIN kv b USING (key) ORDER BY 1 DESC", "a");
+    database_expect(db, "SELECT key FROM kv WHERE key IN ('a', 'b')", "a");
+    expect_failure(db, "SELECT value FROM kv", SQLITE_CORRUPT_VTAB, "kv: ");
+    database_run(db, "DELETE FROM kv WHERE key = 'a'");
     database_close(db);
 }
 END_TEST
@@ -367,6 +394,7 @@ int main(void)
     tcase_add_test(all, test_ext_contract_limits_are_named);
     tcase_add_test(all, test_ext_contract_damage_is_corrupt_vtab);
     tcase_add_test(all, test_ext_contract_null_is_no_table);
+    tcase_add_test(all, test_ext_contract_keys_are_read_without_values);
     tcase_add_test(all, test_ext_contract_overtaken_statement_forbids_writing);
     tcase_add_test(all, test_ext_contract_open_statements_share_a_snapshot);
     tcase_add_test(all, test_ext_contract_commits_show_between_statements);

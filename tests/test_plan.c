@@ -37,6 +37,22 @@ static void tear_down(void)
     sqlite3_close(db);
 }
 
+/* The plan's steps, one a line; for sqlite3_free(). */
+static char *plan_of(const char *sql)
+{
+    char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sql);
+    char *text = sqlite3_mprintf("");
+    sqlite3_stmt *statement;
+
+    ck_assert_msg(sqlite3_prepare_v2(db, explain, -1, &statement, NULL) == SQLITE_OK, "%s",
+                  sqlite3_errmsg(db));
+    while (sqlite3_step(statement) == SQLITE_ROW)
+        text = sqlite3_mprintf("%z%s\n", text, sqlite3_column_text(statement, 3));
+    sqlite3_finalize(statement);
+    sqlite3_free(explain);
+    return text;
+}
+
 /* ---- What is chosen */
 
 static const struct {
@@ -92,20 +108,79 @@ enum { PLANS = sizeof(plans) / sizeof(plans[0]) };
 /* Goal: each statement is answered through the index, without sorting what comes sorted. */
 START_TEST(test_plan_is_chosen)
 {
-    char *sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", plans[_i].sql);
-    char *text = sqlite3_mprintf("");
+    char *text = plan_of(plans[_i].sql);
+
+    ck_assert_msg(strstr(text, plans[_i].plan) != NULL, "%s: %s", plans[_i].sql, text);
+    if (plans[_i].not_in_plan)
+        ck_assert_msg(strstr(text, plans[_i].not_in_plan) == NULL, "%s: %s", plans[_i].sql, text);
+    sqlite3_free(text);
+}
+END_TEST
+
+/* ---- Sizes */
+
+/*
+ * Goal: the smaller table is read and the larger one looked up, whichever is written first, by
+ * how many rows there really are.
+ */
+START_TEST(test_plan_of_a_join_goes_by_real_sizes)
+{
+    static const char *const joins[] = {
+        "SELECT * FROM a, b WHERE a.key = b.key", "SELECT * FROM b, a WHERE a.key = b.key",
+        "SELECT * FROM a, b WHERE b.key = a.key", "SELECT * FROM b JOIN a USING (key)"};
+    const char *small = _i < 4 ? "a" : "b", *large = _i < 4 ? "b" : "a";
+    char *filling = sqlite3_mprintf("INSERT INTO %s SELECT * FROM kv; INSERT INTO %s SELECT * FROM "
+                                    "kv WHERE key < '0020'",
+                                    large, small);
+    char *expected = sqlite3_mprintf("SCAN %s VIRTUAL TABLE INDEX 0:all rows\n"
+                                     "SCAN %s VIRTUAL TABLE INDEX 1:key=?\n",
+                                     small, large);
+    char *plan;
+
+    run("CREATE VIRTUAL TABLE a USING kv; CREATE VIRTUAL TABLE b USING kv");
+    run(filling);
+    plan = plan_of(joins[_i % 4]);
+    ck_assert_str_eq(plan, expected);
+    sqlite3_free(filling);
+    sqlite3_free(expected);
+    sqlite3_free(plan);
+}
+END_TEST
+
+/* How many steps SQLite makes for a statement: few for a row, many for all. */
+static int steps_of(const char *sql)
+{
     sqlite3_stmt *statement;
+    int steps;
 
     ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK, "%s",
                   sqlite3_errmsg(db));
+    sqlite3_bind_int(statement, 1, 5);
     while (sqlite3_step(statement) == SQLITE_ROW)
-        text = sqlite3_mprintf("%z%s\n", text, sqlite3_column_text(statement, 3));
-    ck_assert_msg(strstr(text, plans[_i].plan) != NULL, "%s: %s", sql, text);
-    if (plans[_i].not_in_plan)
-        ck_assert_msg(strstr(text, plans[_i].not_in_plan) == NULL, "%s: %s", sql, text);
-    sqlite3_finalize(statement);
-    sqlite3_free(sql);
-    sqlite3_free(text);
+        continue;
+    steps = sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 0);
+    ck_assert_int_eq(sqlite3_finalize(statement), SQLITE_OK);
+    return steps;
+}
+
+/* Goal: the ends of a table are found without reading what lies between. */
+START_TEST(test_plan_of_an_end_reads_one_row)
+{
+    static const char *const ends[] = {
+        "SELECT min(key) FROM kv",
+        "SELECT max(key) FROM kv",
+        "SELECT max(key) FROM kv WHERE key < '0500'",
+        "SELECT min(id), v FROM number WHERE id > 10",
+        "SELECT key FROM kv ORDER BY key LIMIT 1",
+        "SELECT * FROM kv ORDER BY key DESC, value LIMIT 1",
+        "SELECT DISTINCT key FROM kv LIMIT 1",
+        "SELECT key, count(*) FROM kv GROUP BY key LIMIT 1",
+        "SELECT key, count(*) FROM kv GROUP BY key ORDER BY key DESC LIMIT 1",
+    };
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        ck_assert_msg(steps_of(ends[i]) < 100, "%s: %d steps", ends[i], steps_of(ends[i]));
+    ck_assert_int_gt(steps_of("SELECT max(value) FROM kv"), 1000); /* so much for counting steps */
 }
 END_TEST
 
@@ -258,19 +333,13 @@ enum { NUMBERS = sizeof(numbers) / sizeof(numbers[0]) };
  */
 START_TEST(test_plan_reads_numeric_texts_where_needed)
 {
-    sqlite3_stmt *statement;
     int steps;
 
     run("CREATE VIRTUAL TABLE untyped USING kv(key, value, synchronous=off)");
     run("INSERT INTO untyped SELECT * FROM kv; INSERT INTO untyped VALUES(5, 5), (6, 6), ('x', 7)");
-    ck_assert_int_eq(sqlite3_prepare_v2(db, numbers[_i].sql, -1, &statement, NULL), SQLITE_OK);
-    sqlite3_bind_int(statement, 1, 5);
-    while (sqlite3_step(statement) == SQLITE_ROW)
-        continue;
-    steps = sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 0);
+    steps = steps_of(numbers[_i].sql);
     ck_assert_msg(numbers[_i].reads_texts ? steps > 1000 : steps < 200, "%s: %d steps",
                   numbers[_i].sql, steps);
-    ck_assert_int_eq(sqlite3_finalize(statement), SQLITE_OK);
 }
 END_TEST
 
@@ -281,6 +350,8 @@ int main(void)
 
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_loop_test(all, test_plan_is_chosen, 0, PLANS);
+    tcase_add_loop_test(all, test_plan_of_a_join_goes_by_real_sizes, 0, 8);
+    tcase_add_test(all, test_plan_of_an_end_reads_one_row);
     tcase_add_loop_test(all, test_plan_right_sides_become_keys, 0, BOUNDS);
     tcase_add_loop_test(all, test_plan_patterns_become_ranges, 0, GLOBS);
     tcase_add_loop_test(all, test_plan_reads_numeric_texts_where_needed, 0, NUMBERS);
