@@ -1,6 +1,7 @@
 /* Running and comparing: see run.h. */
 #include "run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,6 +135,10 @@ static bool may_run(struct run *run, const struct op *op)
         return !run->setting->in_memory && !run->sides[0].is_in_doubt && !run->sides[1].is_in_doubt;
     if (op->kind == OP_INTRUDE)
         return may_intrude(run);
+    /* There, a table of the attached database shows k, and may hold locks. */
+    if (op->kind == OP_REATTACH && run->setting->is_single &&
+        txn_state(run, op->connection) != SQLITE_TXN_NONE)
+        return false;
     /* One that holds locks might keep the other out while it opens. */
     if (op->kind == OP_REOPEN || op->kind == OP_REATTACH)
         return !run->setting->in_memory &&
@@ -293,23 +298,42 @@ static bool maintain(struct run *run, const struct op *op)
     return false;
 }
 
+/* Take a lock that the other world has, on a table that stays as it is. */
+static void align_lock(sqlite3 *db, const char *schema, int state)
+{
+    char sql[64];
+
+    if (state == SQLITE_TXN_READ)
+        snprintf(sql, sizeof(sql), "SELECT * FROM %s.hold", schema);
+    else if (!sqlite3_get_autocommit(db))
+        snprintf(sql, sizeof(sql), "DELETE FROM %s.hold WHERE x > 2", schema);
+    else
+        return;
+    (void)sqlite3_exec(db, sql, NULL, NULL, NULL);
+}
+
 /*
- * A kv table's first use reads where its store is. A statement that then
- * failed may leave a read lock in a transaction, and kv_compact() may leave one
- * as long as another statement is open. Take it in the ordinary world, too.
+ * A kv table's first use reads where its store is: a statement that then failed
+ * may leave a read lock in a transaction, and kv_compact() may leave one as long
+ * as another statement is open. Dropping one writes in the main database, too. And
+ * a statement that was prepared before its table went may fail before or after it
+ * has locked anything. From then on, both worlds hold what one of them does.
  */
 static void align_locks(struct run *run, int connection)
 {
-    static const struct {
-        const char *schema, *sql;
-    } locks[] = {{"main", "SELECT * FROM main.hold"}, {"att", "SELECT * FROM att.hold"}};
+    static const char *const schemas[] = {"main", "att"};
     sqlite3 *kv = run->kv.connections[connection].db;
     sqlite3 *ordinary = run->ordinary.connections[connection].db;
 
-    for (int i = 0; i < 2; i++)
-        if (sqlite3_txn_state(kv, locks[i].schema) == SQLITE_TXN_READ &&
-            sqlite3_txn_state(ordinary, locks[i].schema) == SQLITE_TXN_NONE)
-            (void)sqlite3_exec(ordinary, locks[i].sql, NULL, NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        int of_kv = sqlite3_txn_state(kv, schemas[i]);
+        int of_ordinary = sqlite3_txn_state(ordinary, schemas[i]);
+
+        if (of_kv > of_ordinary)
+            align_lock(ordinary, schemas[i], of_kv);
+        if (of_kv < of_ordinary)
+            align_lock(kv, schemas[i], of_ordinary);
+    }
 }
 
 /* VACUUM counts the tables of the schema in last_insert_rowid(). */
@@ -345,7 +369,7 @@ static bool run_statement(struct run *run, const struct op *op)
                (changes_rows(op) ? COMPARE_CHANGES : 0) |
                (run->sides[op->connection].has_schema_change ? 0 : COMPARE_TXN_STATE);
     same = !outcome_differs(&run->kv_outcome, &run->ordinary_outcome, compared, run->what);
-    if (run->kv_outcome.code != SQLITE_OK)
+    if (run->kv_outcome.code != SQLITE_OK || op->flags & OP_IS_SCHEMA)
         align_locks(run, op->connection);
     if (writes(op))
         note_write(run, op, was_in_transaction);
