@@ -22,25 +22,13 @@ const struct table *random_table(struct random *random, const struct table *tabl
 
 /*
  * Compared with a column, a key is converted as that column's type asks: a
- * text key '007' equals 7 in a column of numbers. The right side comes to a
- * virtual table raw, so a store finds '7' only. That is a known difference;
- * partners are those columns that leave the key as it is.
+ * text key '007' equals 7 in a column of numbers.
  */
 const char *condition_partner(const struct context *context)
 {
-    static const char *const of_numbers[] = {"b", "t", "n"};
-    static const char *const of_texts[] = {"b", "t", "n + 0"};
-    static const char *const of_any[] = {"b", "n + 0", "t || ''"};
-    /* `a` is declared as the key of the first table. */
-    bool a_is_alike = context->table->columns[0].family == context->tables[0].columns[0].family;
+    static const char *const partners[] = {"a", "a", "b", "t", "n", "n + 0", "t || ''", "id"};
 
-    if (a_is_alike && random_chance(context->random, 50))
-        return "a";
-    switch (context->table->columns[0].family) {
-    case FAMILY_NUMBER: return RANDOM_PICK(context->random, of_numbers);
-    case FAMILY_TEXT: return RANDOM_PICK(context->random, of_texts);
-    default: return RANDOM_PICK(context->random, of_any);
-    }
+    return RANDOM_PICK(context->random, partners);
 }
 
 /* ---- The key */
@@ -91,23 +79,19 @@ void condition_range(const struct context *context, struct text *out)
     text_add(out, END);
 }
 
-/* The table itself, or one whose keys are of its kind. */
-static const struct table *alike(const struct context *context)
+/* Of what others write, a statement that goes on meanwhile shows one state only in its own table. */
+static const struct table *other_table(const struct context *context)
 {
-    const struct table *other = random_table(context->random, context->tables);
-
-    if (context->is_long || other->columns[0].family != context->table->columns[0].family)
-        return context->table;
-    return other;
+    return context->is_long ? context->table : random_table(context->random, context->tables);
 }
 
-/* A query for IN; its column leaves the key as it is, too. */
+/* A query for IN. */
 static void list_query(const struct context *context, struct text *out)
 {
     struct context other = *context;
 
     other.prefix = "";
-    other.table = alike(context);
+    other.table = other_table(context);
     switch (random_below(context->random, 3)) {
     case 0: text_add(out, "SELECT %s FROM fixed", condition_partner(context)); break;
     case 1:

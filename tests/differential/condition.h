@@ -33,7 +33,7 @@ void expression_any(const struct context *context, struct text *out);
 /* An expression for a key: few different results, so that conflicts happen. */
 void expression_key(const struct context *context, struct text *out);
 
-/* A column of `o` or `fixed` that may be compared with the table's key: see the comment inside. */
+/* A column of `o` or `fixed`, or an expression of one, to be compared with the key. */
 const char *condition_partner(const struct context *context);
 
 /* A random column of the table, with its prefix. */

@@ -229,7 +229,7 @@ static struct op join_naturally(struct random *random, const struct table *table
     return finish(&draft, CLASS_JOIN);
 }
 
-/* Two tables under test, often the same. Only keys of like types are compared directly. */
+/* Two tables under test, often the same. */
 static struct op join_two(struct random *random, const struct table *tables)
 {
     static const char *const ons[] = {"z.key = a.key", "quote(z.key) = quote(a.key)",
@@ -239,16 +239,14 @@ static struct op join_two(struct random *random, const struct table *tables)
     struct draft draft = new_draft(random, tables);
     const struct table *other =
         random_chance(random, 50) ? draft.context.table : random_table(random, tables);
-    bool alike = other->columns[0].family == draft.context.table->columns[0].family;
 
     text_add(&draft.text, "SELECT a.key, z.key, z.v FROM %s AS a %s %s AS z ", other->name,
              random_chance(random, 30) ? "LEFT JOIN" : "JOIN", name_of(&draft));
-    text_add(&draft.text,
-             alike && random_chance(random, 15) ? "USING (key) JOIN fixed ON " : "ON ");
-    if (alike && random_chance(random, 20))
+    text_add(&draft.text, random_chance(random, 15) ? "USING (key) JOIN fixed ON " : "ON ");
+    if (random_chance(random, 20))
         text_add(&draft.text, "%s", RANDOM_PICK(random, ranges));
     else
-        text_add(&draft.text, "%s", alike ? RANDOM_PICK(random, ons) : ons[1]);
+        text_add(&draft.text, "%s", RANDOM_PICK(random, ons));
     join_condition(&draft, "a.");
     if (random_chance(random, 40)) {
         draft.flags |= OP_ORDERED;
