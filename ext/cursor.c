@@ -375,6 +375,21 @@ static enum kv_bound read_upper_end(struct kv_cursor *cursor, int plan, sqlite3_
     return kv_scratch_set(&cursor->upper, upper) ? KV_BOUND_KEY : KV_BOUND_NOMEM;
 }
 
+/* Scan texts in the range, and all blobs, which come behind them. */
+static enum kv_status scan_with_blobs(struct kv_cursor *cursor, struct kv_range *texts)
+{
+    static const uint8_t tag = KV_KEY_BLOB_TAG;
+    struct kv_range blobs = {.has_lower = true,
+                             .lower = kv_slice_of(&tag, sizeof(tag)),
+                             .descending = texts->descending};
+    enum kv_status st =
+        open_scan(cursor, texts, texts->descending ? &cursor->later : &cursor->scan);
+
+    if (st != KV_OK)
+        return st;
+    return open_scan(cursor, &blobs, texts->descending ? &cursor->scan : &cursor->later);
+}
+
 /* Scan between the comparisons' bounds. */
 static enum kv_status scan_bounds(struct kv_cursor *cursor, int plan, sqlite3_value **argv)
 {
@@ -393,6 +408,8 @@ static enum kv_status scan_bounds(struct kv_cursor *cursor, int plan, sqlite3_va
         return KV_DONE;
     range.lower = kv_scratch_slice(&cursor->lower);
     range.upper = kv_scratch_slice(&cursor->upper);
+    if (plan & KV_PLAN_BLOBS && range.has_upper && range.upper.data[0] == KV_KEY_TEXT_TAG)
+        return scan_with_blobs(cursor, &range);
     return open_scan(cursor, &range, &cursor->scan);
 }
 

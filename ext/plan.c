@@ -9,7 +9,7 @@
 
 /* The constraints worth using, as positions in aConstraint; -1: none. */
 struct found {
-    int equal, in, min, max, glob;
+    int equal, in, min, max, glob, like;
 };
 
 static bool is_usable(sqlite3_index_info *info, int i)
@@ -38,13 +38,14 @@ static void note(sqlite3_index_info *info, int i, struct found *found)
     case SQLITE_INDEX_CONSTRAINT_LT:
     case SQLITE_INDEX_CONSTRAINT_LE: found->max = i; break;
     case SQLITE_INDEX_CONSTRAINT_GLOB: found->glob = i; break;
+    case SQLITE_INDEX_CONSTRAINT_LIKE: found->like = i; break;
     default: break;
     }
 }
 
 static struct found find(sqlite3_index_info *info)
 {
-    struct found found = {-1, -1, -1, -1, -1};
+    struct found found = {-1, -1, -1, -1, -1, -1};
 
     for (int i = 0; i < info->nConstraint; i++)
         if (is_usable(info, i))
@@ -73,6 +74,9 @@ static int take_range(sqlite3_index_info *info, const struct found *found)
         plan |= KV_PLAN_MAX;
         if (info->aConstraint[found->max].op == SQLITE_INDEX_CONSTRAINT_LT)
             plan |= KV_PLAN_MAX_OPEN;
+        /* SQLite may have derived it from LIKE 'a%', which blobs may match. */
+        if (found->like >= 0)
+            plan |= KV_PLAN_BLOBS;
         take(info, found->max, &count);
     }
     if (found->glob >= 0) {
@@ -188,6 +192,8 @@ static char *say(int plan, const char *key_name)
         say_bound(words, key_name, plan & KV_PLAN_MAX_OPEN ? "<?" : "<=?");
     if (plan & KV_PLAN_GLOB)
         say_bound(words, key_name, " GLOB ?");
+    if (plan & KV_PLAN_BLOBS)
+        sqlite3_str_appendall(words, " OR blobs");
     if (sqlite3_str_length(words) == 0)
         sqlite3_str_appendall(words, "all rows");
     if (plan & KV_PLAN_DESC)

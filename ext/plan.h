@@ -38,6 +38,7 @@ enum kv_plan {
     KV_PLAN_GLOB = 1 << 6,     /* a pattern: its start, if it has one, tells more than the bounds */
     KV_PLAN_DESC = 1 << 7,     /* from the last row to the first */
     KV_PLAN_PLAIN = 1 << 8,    /* numbers on the right are literals: they convert no key */
+    KV_PLAN_BLOBS = 1 << 9,    /* a text as MAX holds for texts only: all blobs are read, too */
 };
 
 /* What the planner needs to know of the table. */

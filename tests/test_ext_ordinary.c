@@ -155,6 +155,9 @@ static const char *const scripts[] = {
     "SELECT id FROM n WHERE id LIKE '1%' ORDER BY id",
     "SELECT quote(key) FROM u WHERE key GLOB '1*' ORDER BY key",
     "SELECT quote(key) FROM u WHERE key LIKE 'a%' ORDER BY key",
+    "PRAGMA case_sensitive_like = 1; SELECT quote(key) FROM u WHERE key LIKE 'a%' ORDER BY key;"
+    "SELECT quote(key) FROM u WHERE key LIKE 'a%' ORDER BY key DESC; PRAGMA case_sensitive_like = "
+    "0",
     "SELECT key FROM t WHERE key GLOB 'ж*'",
     "SELECT key FROM t WHERE key LIKE ('b' || '%') ORDER BY key",
     "SELECT key FROM t WHERE key GLOB ('b' || '*') ORDER BY key",

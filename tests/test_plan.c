@@ -78,6 +78,9 @@ static const struct {
     {"SELECT * FROM kv WHERE key GLOB '5*'", "INDEX 64:key GLOB ?", NULL},
     {"SELECT * FROM number WHERE id GLOB '5*'", "INDEX 64:id GLOB ?", NULL},
     {"SELECT * FROM kv WHERE key LIKE 'user:%'", "INDEX 0:all rows", NULL},
+    {"SELECT * FROM kv WHERE key >= 'a' AND key LIKE 'a%'", "INDEX 2:key>=?", "blobs"},
+    /* The upper bound could be what SQLite derives where LIKE tells A from a, and blobs may match. */
+    {"SELECT * FROM kv WHERE key < 'b' AND key LIKE 'a%'", "INDEX 532:key<? OR blobs", NULL},
     {"SELECT * FROM kv WHERE key = 'a' COLLATE NOCASE", "INDEX 0:all rows", NULL},
     {"SELECT * FROM kv WHERE key > 'a' COLLATE NOCASE", "INDEX 0:all rows", NULL},
     {"SELECT * FROM kv WHERE +key = 'a'", "INDEX 0:all rows", NULL},
