@@ -277,8 +277,9 @@ bool kv_row_kind(struct kv_slice row, enum kv_key_kind *out)
     return true;
 }
 
-/* The tag at `*at`, which moves behind it. False: it does not end before `end`, or is too long. */
-static bool take_tag(const uint8_t **at, const uint8_t *end, uint64_t *out)
+/* A tag of more than two bytes, or one that is no tag. */
+static __attribute__((noinline)) bool take_long_tag(const uint8_t **at, const uint8_t *end,
+                                                    uint64_t *out)
 {
     const uint8_t *from = *at;
     uint64_t tag = 0;
@@ -294,6 +295,23 @@ static bool take_tag(const uint8_t **at, const uint8_t *end, uint64_t *out)
         }
     }
     return false;
+}
+
+/* The tag at `*at`, which moves behind it. False: it does not end before `end`, or is too long. */
+static inline bool take_tag(const uint8_t **at, const uint8_t *end, uint64_t *out)
+{
+    const uint8_t *from = *at;
+
+    if (end - from < 2 || (from[0] >= 0x80 && (from[1] >= 0x80 || from[1] == 0)))
+        return take_long_tag(at, end, out);
+    if (from[0] < 0x80) {
+        *at = from + 1;
+        *out = from[0];
+    } else {
+        *at = from + 2;
+        *out = (uint64_t)(from[0] & 0x7f) | (uint64_t)from[1] << 7;
+    }
+    return true;
 }
 
 static bool take_integer(struct kv_slice body, sqlite3_int64 *out)
@@ -312,7 +330,7 @@ static bool take_integer(struct kv_slice body, sqlite3_int64 *out)
 }
 
 /* What a tag and its body say. */
-static bool take_body(uint64_t tag, struct kv_slice body, struct kv_cell *out)
+static inline bool take_body(uint64_t tag, struct kv_slice body, struct kv_cell *out)
 {
     switch (tag & ((1 << TAG_BITS) - 1)) {
     case TAG_NULL: out->type = SQLITE_NULL; return body.size == 0;
@@ -333,25 +351,26 @@ static bool take_body(uint64_t tag, struct kv_slice body, struct kv_cell *out)
 
 bool kv_row_decode(struct kv_slice row, struct kv_cell *out, int cell_count)
 {
-    const uint8_t *end = row.data + row.size;
-    const uint8_t *tags, *body;
-    uint64_t tag = 0;
+    const uint8_t *body, *end;
 
     if (row.size == 0)
         return false;
-    tags = body = row.data + 1;
-    for (int i = 0; i < cell_count; i++)
+    body = row.data + 1;
+    end = row.data + row.size;
+    /* Tags wait in their cells until it is known where the bodies begin. */
+    for (int i = 0; i < cell_count; i++) {
+        uint64_t tag;
+
         if (!take_tag(&body, end, &tag))
             return false;
+        out[i].integer = (sqlite3_int64)tag;
+    }
     for (int i = 0; i < cell_count; i++) {
-        uint64_t size;
+        uint64_t tag = (uint64_t)out[i].integer;
+        uint64_t size = tag >> TAG_BITS;
 
-        /* Walked once already, so it cannot fail. */
-        (void)take_tag(&tags, end, &tag);
-        size = tag >> TAG_BITS;
-        if (size > (uint64_t)(end - body))
-            return false;
-        if (!take_body(tag, kv_slice_of(body, (size_t)size), &out[i]))
+        if (size > (uint64_t)(end - body) ||
+            !take_body(tag, kv_slice_of(body, (size_t)size), &out[i]))
             return false;
         body += size;
     }
