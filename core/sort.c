@@ -16,6 +16,7 @@
  * Recursion goes into the smaller groups only, the largest is the loop's next
  * range: so it is never deeper than log2 of the count, whatever the keys.
  */
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "bytes.h"
@@ -25,8 +26,8 @@ enum {
     INSERTION_MAX_COUNT = 24,
     RADIX_MIN_COUNT = 512,
     WORD_BYTES = 8,
-    RADIX_BYTES =
-        4, /* of a word, the most significant that differ: then hardly any two are equal */
+    WIDE_MIN_COUNT = 1 << 16,  /* below, going through the values of 16 bits would show */
+    WIDE_MAX_VALUES = 1 << 10, /* in 16 bits: more places to write to do not fit the caches */
 };
 
 /* Pairs that hold the words at `depth` of keys that are equal in every byte before. */
@@ -60,52 +61,112 @@ static void insertion_sort(struct kv_sort_pair *pairs, uint32_t count)
     }
 }
 
-/* Move `from` to `to` in the order of one byte of their words; `counts` says how often each occurs. Stable. */
-static void radix_pass(struct kv_sort_pair *to, const struct kv_sort_pair *from, uint32_t count,
-                       unsigned shift, uint32_t counts[256])
+/* Some neighbouring bits of words, by which one pass sorts. */
+struct digit {
+    unsigned shift;
+    unsigned bits; /* 8 or 16 */
+};
+
+/* How often each value of each byte occurs, the least significant byte first. */
+struct histogram {
+    uint32_t counts[WORD_BYTES][256];
+    uint32_t values[WORD_BYTES]; /* how many occur at all */
+};
+
+static void count_bytes(const struct kv_sort_pair *pairs, uint32_t count, struct histogram *out)
 {
-    uint32_t sum = 0;
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < count; i++) {
+        for (unsigned byte = 0; byte < WORD_BYTES; byte++)
+            out->counts[byte][(pairs[i].word >> (8 * byte)) & 0xff]++;
+    }
+    for (unsigned byte = 0; byte < WORD_BYTES; byte++) {
+        for (unsigned value = 0; value < 256; value++)
+            out->values[byte] += out->counts[byte][value] > 0;
+    }
+}
 
-    for (unsigned digit = 0; digit < 256; digit++) {
-        uint32_t here = counts[digit];
+static void count_wide(const struct kv_sort_pair *pairs, uint32_t count, unsigned shift,
+                       uint32_t *counts)
+{
+    memset(counts, 0, (1 << 16) * sizeof(*counts));
+    for (uint32_t i = 0; i < count; i++)
+        counts[(pairs[i].word >> shift) & 0xffff]++;
+}
 
-        counts[digit] = sum;
+/* Move `from` to `to` in the order of one digit; `counts` says how often each value occurs. Stable. */
+static void radix_pass(struct kv_sort_pair *to, const struct kv_sort_pair *from, uint32_t count,
+                       struct digit digit, uint32_t *counts)
+{
+    uint32_t mask = (1u << digit.bits) - 1, sum = 0;
+
+    for (uint32_t value = 0; value <= mask; value++) {
+        uint32_t here = counts[value];
+
+        counts[value] = sum;
         sum += here;
     }
     for (uint32_t i = 0; i < count; i++)
-        to[counts[(from[i].word >> shift) & 0xff]++] = from[i];
+        to[counts[(from[i].word >> digit.shift) & mask]++] = from[i];
 }
 
 /*
- * Sort by the first RADIX_BYTES bytes in which words differ, least significant
- * first. Stable. Returns how many low bits of the words have not been looked at.
+ * Choose digits, the most significant first, until they have many more values
+ * than there are pairs: then hardly any two are equal. Two bytes of few values, as
+ * texts have them, make one digit. Returns how many; `*unseen_bits` low ones are in none.
+ */
+static unsigned choose_digits(const uint32_t values[WORD_BYTES], uint32_t count, bool may_be_wide,
+                              struct digit digits[WORD_BYTES], unsigned *unseen_bits)
+{
+    double wanted = 4.0 * count;
+    unsigned chosen = 0, byte = WORD_BYTES;
+
+    for (; byte > 0 && wanted > 1; byte--) {
+        bool two = byte > 1 && may_be_wide && values[byte - 2] > 1 &&
+                   values[byte - 1] * values[byte - 2] <= WIDE_MAX_VALUES;
+
+        if (values[byte - 1] == 1)
+            continue;
+        wanted /= values[byte - 1];
+        if (two)
+            wanted /= values[--byte - 1];
+        digits[chosen++] = (struct digit){8 * (byte - 1), two ? 16 : 8};
+    }
+    *unseen_bits = 8 * byte;
+    return chosen;
+}
+
+/*
+ * Sort by the first digits in which words differ, least significant first.
+ * Stable. Returns how many low bits of the words have not been looked at.
  */
 static unsigned radix_sort(struct kv_sort_pair *pairs, struct kv_sort_pair *other, uint32_t count)
 {
-    uint32_t counts[WORD_BYTES][256] = {{0}};
+    uint32_t *wide_counts = NULL; /* without memory for them there are no wide digits */
     struct kv_sort_pair *from = pairs, *to = other;
-    unsigned shift = 64, differing = 0;
+    struct digit digits[WORD_BYTES];
+    struct histogram histogram;
+    unsigned digit_count, unseen_bits;
 
-    for (uint32_t i = 0; i < count; i++) {
-        for (unsigned byte = 0; byte < WORD_BYTES; byte++)
-            counts[byte][(pairs[i].word >> (8 * byte)) & 0xff]++;
-    }
-    while (shift > 0 && differing < RADIX_BYTES) {
-        shift -= 8;
-        differing += counts[shift / 8][(pairs[0].word >> shift) & 0xff] != count;
-    }
-    for (unsigned at = shift; at < 64; at += 8) {
+    if (count >= WIDE_MIN_COUNT)
+        wide_counts = malloc((1 << 16) * sizeof(*wide_counts));
+    count_bytes(pairs, count, &histogram);
+    digit_count = choose_digits(histogram.values, count, wide_counts != NULL, digits, &unseen_bits);
+    while (digit_count-- > 0) {
+        struct digit digit = digits[digit_count];
         struct kv_sort_pair *swap = from;
+        bool wide = digit.bits > 8;
 
-        if (counts[at / 8][(pairs[0].word >> at) & 0xff] == count)
-            continue;
-        radix_pass(to, from, count, at, counts[at / 8]);
+        if (wide)
+            count_wide(from, count, digit.shift, wide_counts);
+        radix_pass(to, from, count, digit, wide ? wide_counts : histogram.counts[digit.shift / 8]);
         from = to;
         to = swap;
     }
     if (from != pairs)
         memcpy(pairs, from, count * sizeof(*pairs));
-    return shift;
+    free(wide_counts);
+    return unseen_bits;
 }
 
 /* Sort by word, of equal words the newest first, as they are now. */
