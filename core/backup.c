@@ -25,6 +25,7 @@
 #include "backup_target.h"
 #include "copy.h"
 #include "create.h"
+#include "log_index.h"
 #include "log_scan.h"
 #include "names.h"
 #include "seal.h"
@@ -363,21 +364,27 @@ static bool goes_on(void *context)
     return kv_copy_goes_on(((struct backup *)context)->settings) == KV_OK;
 }
 
-/* Read the copied log, which verifies it, and index it. */
-static enum kv_status describe_log(struct backup *backup, uint64_t number,
-                                   struct kv_segment_info *info)
+static bool is_to_stop(void *context)
+{
+    return !goes_on(context);
+}
+
+/* Read a log of the backup up to `lsn`, which verifies it, and index it. */
+static enum kv_status describe_log(struct backup *backup, uint64_t number, uint64_t salt,
+                                   uint64_t lsn, struct kv_segment_info *info)
 {
     const struct kv_place *place = place_of(backup);
     struct kv_log_watcher watcher = {goes_on, backup};
+    struct kv_interrupt interrupt = {is_to_stop, backup};
     struct kv_log_scan scan;
     struct kv_log *log;
-    enum kv_status st = kv_log_open(place, number, backup->pin.version->log->header.salt, &log);
+    enum kv_status st = kv_log_open(place, number, salt, &log);
 
     if (st != KV_OK)
         return st;
-    st = kv_log_scan_watched(log, backup->lsn, backup->lsn, &watcher, &scan);
+    st = kv_log_scan_watched(log, lsn, lsn, &watcher, &scan);
     if (st == KV_OK)
-        st = kv_seal_describe(place, log, &log->tail, info);
+        st = kv_log_index(place, log, &log->tail, info, &interrupt);
     kv_log_unref(log);
     return st;
 }
@@ -419,8 +426,38 @@ static enum kv_status bring_log(struct backup *backup)
     }
     st = copy_log(backup, number);
     if (st == KV_OK)
-        st = describe_log(backup, number, &info);
+        st =
+            describe_log(backup, number, backup->pin.version->log->header.salt, backup->lsn, &info);
     return st == KV_OK ? list_log(next, &info) : st;
+}
+
+/* A log of the store that has no index yet: the backup makes its own. */
+static enum kv_status bring_unindexed(struct backup *backup)
+{
+    const struct kv_version *version = backup->pin.version;
+    const struct kv_segment_info *sealed = &backup->next.unindexed;
+    struct kv_segment_info info = {0};
+    char name[KV_NAME_BYTES];
+    bool found = false;
+    enum kv_status st;
+
+    if (!version->unindexed)
+        return KV_OK;
+    kv_name_segment(name, sealed->number);
+    st = check_earlier(backup, sealed);
+    if (st == KV_OK)
+        st = find_name(backup, name, &found);
+    if (st == KV_OK && !found)
+        st = bring_file(backup, name,
+                        kv_slice_of(version->unindexed->data, version->unindexed_end_bytes));
+    if (st == KV_OK)
+        st = describe_log(backup, sealed->number, sealed->salt, sealed->last_lsn, &info);
+    if (st == KV_OK)
+        st = kv_manifest_add_run(&backup->next, 0, &info);
+    kv_segment_info_release(&info);
+    if (st == KV_OK)
+        kv_segment_info_release(&backup->next.unindexed);
+    return st;
 }
 
 /* ---- All of it */
@@ -468,6 +505,8 @@ static enum kv_status make(struct backup *backup)
         st = kv_backup_target_begin(&backup->target, &backup->next);
     if (st == KV_OK)
         st = bring_segments(backup);
+    if (st == KV_OK)
+        st = bring_unindexed(backup);
     if (st == KV_OK && backup->source->place.readonly)
         st = bring_log(backup);
     if (st == KV_OK)

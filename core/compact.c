@@ -28,6 +28,7 @@ struct kv_policy kv_compact_policy(const struct kv_settings *settings)
 struct rewrite {
     struct kv_engine *engine;
     const struct kv_settings *settings;
+    struct kv_interrupt interrupt; /* as the settings say */
     struct kv_version *version;
     struct kv_manifest manifest; /* as of the start */
     size_t first, count;         /* the range, in `version` */
@@ -52,7 +53,11 @@ static enum kv_status rewrite_init(struct rewrite *rewrite, struct kv_engine *en
 {
     enum kv_status st;
 
-    *rewrite = (struct rewrite){.engine = engine, .settings = settings};
+    *rewrite = (struct rewrite){
+        .engine = engine,
+        .settings = settings,
+        .interrupt = {settings->interrupted, settings->interrupted_context},
+    };
     pthread_mutex_lock(&engine->mutex);
     rewrite->version = kv_version_ref(engine->version);
     st = kv_manifest_copy(&rewrite->manifest, &engine->manifest);
@@ -124,14 +129,12 @@ static enum kv_status summarise(struct rewrite *rewrite)
 
 static enum kv_status check_interrupted(struct rewrite *rewrite, const struct kv_entry *entry)
 {
-    const struct kv_settings *settings = rewrite->settings;
-
     rewrite->unchecked_bytes += entry->size_bytes;
     if (++rewrite->unchecked_count < CHECK_EVERY_COUNT &&
         rewrite->unchecked_bytes < CHECK_EVERY_BYTES)
         return KV_OK;
     rewrite->unchecked_count = rewrite->unchecked_bytes = 0;
-    if (settings->interrupted && settings->interrupted(settings->interrupted_context))
+    if (kv_interrupt_asked(&rewrite->interrupt))
         return kv_fail(KV_INTERRUPTED, "%s: compaction was interrupted", rewrite->engine->path);
     return KV_OK;
 }
@@ -188,6 +191,7 @@ static enum kv_status finish_output(struct rewrite *rewrite, bool last_of_run)
     rewrite->outputs = outputs;
     rewrite->summary.low = kv_buffer_slice(&rewrite->low);
     rewrite->summary.last_of_run = last_of_run;
+    rewrite->summary.interrupt = &rewrite->interrupt;
     st = kv_segment_writer_finish(rewrite->writer, &rewrite->summary, &info);
     if (st != KV_OK)
         return st;

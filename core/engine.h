@@ -6,7 +6,8 @@
  * Exclusion, in the order of taking (lock.h): WRITER and COMPACTOR are held
  * across calls and threads, so within the process they are flags under
  * `mutex`, and MANIFEST and SYNC, which are short, are mutexes; each is backed
- * by its byte in LOCK, which excludes other processes. `install_mutex` is held
+ * by its byte in LOCK, which excludes other processes. The indexer, a flag like
+ * the first two and taken after them, excludes threads only. `install_mutex` is held
  * while a version that another process made is being opened. `mutex` itself is
  * innermost and never held across I/O.
  *
@@ -40,6 +41,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "interrupt.h"
 #include "lock.h"
 #include "log.h"
 #include "manifest.h"
@@ -61,8 +63,8 @@ struct kv_engine {
     _Atomic bool forked; /* this is the child of the process that opened it */
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* WRITER or COMPACTOR was given back */
-    bool writer_taken, compactor_taken;
+    pthread_cond_t changed; /* one of these was given back, or a version installed */
+    bool writer_taken, compactor_taken, indexer_taken;
     pthread_mutex_t manifest_mutex;
     pthread_mutex_t install_mutex;
     pthread_mutex_t sync_mutex;
@@ -101,6 +103,15 @@ void kv_engine_drop_writer(struct kv_engine *engine, bool doubt);
 enum kv_status kv_engine_take_compactor(struct kv_engine *engine,
                                         unsigned timeout_ms) KV_WARN_UNUSED;
 void kv_engine_drop_compactor(struct kv_engine *engine);
+
+/*
+ * Become the thread of this process that builds the index of a sealed log
+ * (seal.h), waiting for as long as another is. KV_INTERRUPTED. WRITER or COMPACTOR may be
+ * held, and are not asked for until it is given back.
+ */
+enum kv_status kv_engine_take_indexer(struct kv_engine *engine,
+                                      const struct kv_interrupt *interrupt) KV_WARN_UNUSED;
+void kv_engine_drop_indexer(struct kv_engine *engine);
 
 /*
  * Take MANIFEST: engine->manifest is then what is on disk, with its version

@@ -6,6 +6,8 @@
 
 #include "engine.h"
 
+enum { INDEXER_STEP_MS = 50 };
+
 static struct timespec deadline_after(struct kv_engine *engine, unsigned timeout_ms)
 {
     uint64_t at_ms = kv_io_monotonic_ms(engine->place.io) + timeout_ms;
@@ -111,6 +113,22 @@ void kv_engine_drop_compactor(struct kv_engine *engine)
 {
     kv_lock_drop(engine->lock, KV_LOCK_COMPACTOR);
     drop_flag(engine, &engine->compactor_taken);
+}
+
+enum kv_status kv_engine_take_indexer(struct kv_engine *engine,
+                                      const struct kv_interrupt *interrupt)
+{
+    while (!take_flag(engine, &engine->indexer_taken, INDEXER_STEP_MS)) {
+        if (kv_interrupt_asked(interrupt))
+            return kv_fail(KV_INTERRUPTED, "%s: interrupted while a log was being indexed",
+                           engine->path);
+    }
+    return KV_OK;
+}
+
+void kv_engine_drop_indexer(struct kv_engine *engine)
+{
+    drop_flag(engine, &engine->indexer_taken);
 }
 
 void kv_engine_drop_manifest(struct kv_engine *engine)

@@ -37,6 +37,8 @@ static void unlink_obsolete(struct kv_engine *engine, const struct kv_manifest *
         for (size_t s = 0; s < old->groups[g].segment_count; s++)
             unlink_unless_named(engine, old->groups[g].segments[s].number);
     }
+    if (kv_manifest_has_unindexed(old))
+        unlink_unless_named(engine, old->unindexed.number);
     if (old->active.number != 0 && old->active.number != now->active.number)
         unlink_unless_named(engine, old->active.number);
 }

@@ -48,7 +48,7 @@ static void add_sample(struct kv_version *version, struct kv_manifest *manifest,
 void kv_estimate_superseded(struct kv_version *version, struct kv_manifest *manifest,
                             struct kv_segment_info *info)
 {
-    struct kv_log *log = version->log;
+    struct kv_log *log = version->unindexed;
     uint64_t step = info->record_count / SAMPLE_COUNT;
     double weight;
 

@@ -9,7 +9,7 @@
 #include "version.h"
 
 /*
- * A log described by `info`, the active one of `version`, is about to become
+ * A log described by `info`, the unindexed one of `version`, is about to become
  * the newest run: look a sample of its keys up in the older runs, and add what
  * they supersede to the dead_bytes of segments in `manifest`, which has the runs of
  * `version`. Tombstones with nothing older under them are dead themselves. Doubt counts nothing.

@@ -126,35 +126,27 @@ static enum kv_status failover_group(struct kv_engine *engine, const struct kv_l
     return KV_OK;
 }
 
-/* The manifest in which `to` is active and `from` is sealed where it was durable, or gone if nothing of it is left. */
-static enum kv_status failover_manifest(struct kv_engine *engine, struct kv_log *from,
-                                        const struct kv_log_tail *durable, struct kv_log *to,
-                                        struct kv_manifest *next)
+/*
+ * The manifest in which `to` is active and `from` is sealed where it was
+ * durable, or gone if nothing of it is left. MANIFEST is held.
+ */
+static enum kv_status install(struct kv_engine *engine, const struct kv_log *from,
+                              const struct kv_log_tail *durable, struct kv_log *to)
 {
-    struct kv_segment_info info = {0};
-    enum kv_status st = kv_manifest_copy(next, &engine->manifest);
+    struct kv_manifest next;
+    bool renamed;
+    enum kv_status st = kv_manifest_copy(&next, &engine->manifest);
 
-    if (st == KV_OK)
-        st = failover_group(engine, from, durable, to, next);
-    if (st == KV_OK && durable->record_count > 0) {
-        st = kv_seal_describe(&engine->place, from, durable, &info);
-        if (st == KV_OK) {
-            next->log_bytes_written += info.end_bytes;
-            st = kv_manifest_add_run(next, 0, &info);
-        }
-    }
-    kv_segment_info_release(&info);
-    if (st != KV_OK) {
-        kv_manifest_release(next);
+    if (st != KV_OK)
         return st;
-    }
-    next->last_seq = to->header.base_seq;
-    next->active.number = to->header.number;
-    next->active.salt = to->header.salt;
-    next->active.base_lsn = to->header.log.base_lsn;
-    next->active.start_lsn = kv_log_lsn(to, to->tail.end_bytes);
-    next->active.previous_digest = to->header.log.previous_digest;
-    return KV_OK;
+    st = failover_group(engine, from, durable, to, &next);
+    if (st == KV_OK)
+        st = kv_seal_add(&next, from, durable);
+    kv_seal_set_active(&next, to, to->tail.end_bytes);
+    if (st == KV_OK)
+        st = kv_engine_install(engine, &next, to, &renamed);
+    kv_manifest_release(&next);
+    return st;
 }
 
 /* All of the new log is durable and committed; the doubt is over. */
@@ -173,27 +165,25 @@ enum kv_status kv_failover(struct kv_engine *engine, struct kv_log *from,
                            const struct kv_log_scan *scan)
 {
     struct kv_log_tail durable = scan->durable;
-    struct kv_manifest next = {0};
     struct kv_log *to = NULL;
-    bool renamed;
-    enum kv_status st;
+    enum kv_status st = KV_OK;
 
     if (durable.end_bytes < KV_FAILOVER_SEAL_MIN_BYTES)
         durable = (struct kv_log_tail){.end_bytes = KV_HEADER_BYTES,
                                        .seq = from->header.base_seq,
                                        .digest = from->header.log.previous_digest};
-    st = make_successor(engine, from, &durable, &to);
+    if (durable.end_bytes > KV_HEADER_BYTES)
+        st = kv_seal_finish(engine, NULL);
+    if (st == KV_OK)
+        st = make_successor(engine, from, &durable, &to);
     if (st == KV_OK)
         st = kv_engine_take_manifest(engine);
     if (st == KV_OK) {
-        st = failover_manifest(engine, from, &durable, to, &next);
-        if (st == KV_OK)
-            st = kv_engine_install(engine, &next, to, &renamed);
+        st = install(engine, from, &durable, to);
         kv_engine_drop_manifest(engine);
     }
     if (st == KV_OK)
         announce(engine, to);
-    kv_manifest_release(&next);
     kv_log_unref(to);
     return st;
 }

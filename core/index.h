@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "interrupt.h"
 #include "place.h"
 #include "segment_info.h"
 #include "slice.h"
@@ -49,12 +50,13 @@ struct kv_index;
  * offset 0 to info->end_bytes: keys for the fences are read from it.
  * On a read-only place the file is an unlinked temporary one, and `*out`
  * (required there, else optional) is the opened index.
- * Any failure leaves no file behind. The file is durable, its name is not
+ * Any failure, KV_INTERRUPTED too, leaves no file behind. The file is durable, its name is not
  * until the directory is synced: a lost name costs building it again.
  */
 enum kv_status kv_index_build(const struct kv_place *place, const struct kv_segment_info *info,
                               struct kv_slice data, const struct kv_index_item *items,
-                              size_t item_count, struct kv_index **out) KV_WARN_UNUSED;
+                              size_t item_count, const struct kv_interrupt *interrupt,
+                              struct kv_index **out) KV_WARN_UNUSED;
 
 /*
  * Map the index of the segment that `info` describes. KV_NOTFOUND: there is

@@ -26,6 +26,7 @@ struct builder {
     struct kv_slice data;
     const struct kv_index_item *items;
     size_t item_count;
+    const struct kv_interrupt *interrupt;
     struct kv_index_layout layout;
     uint8_t *pages;
 };
@@ -71,8 +72,8 @@ static uint8_t *block_at(const struct builder *builder, uint64_t hash)
                    KV_INDEX_LINE_BYTES);
 }
 
-/* Buckets and blocks are hit in no order: fetch them some items ahead. */
-static void fill_hashed(const struct builder *builder)
+/* Buckets and blocks are hit in no order: fetch them some items ahead. False: interrupted. */
+static bool fill_hashed(const struct builder *builder)
 {
     for (size_t i = 0; i < builder->item_count; i++) {
         if (i + PREFETCH_AHEAD < builder->item_count) {
@@ -84,7 +85,10 @@ static void fill_hashed(const struct builder *builder)
         }
         add_to_buckets(builder, &builder->items[i]);
         kv_bloom_add(block_at(builder, builder->items[i].hash), builder->items[i].hash);
+        if (kv_interrupt_is_due(i) && kv_interrupt_asked(builder->interrupt))
+            return false;
     }
+    return true;
 }
 
 /* ---- Order and fences */
@@ -170,15 +174,18 @@ static void fill_checksums(const struct builder *builder)
     }
 }
 
-static void fill(const struct builder *builder)
+/* What follows the hashed parts is quick. */
+static enum kv_status fill(const struct builder *builder)
 {
     struct kv_slice prefix = shared_prefix(builder);
 
     fill_header(builder, prefix);
-    fill_hashed(builder);
+    if (!fill_hashed(builder))
+        return kv_fail(KV_INTERRUPTED, "%s: indexing was interrupted", builder->place->path);
     fill_order(builder);
     fill_fences(builder, prefix.size);
     fill_checksums(builder);
+    return KV_OK;
 }
 
 /* ---- The file */
@@ -193,10 +200,10 @@ static enum kv_status write_file(struct builder *builder, struct kv_file *file)
         st = kv_io_map(file, size_bytes, true, &builder->pages);
     if (st != KV_OK)
         return st;
-    fill(builder);
+    st = fill(builder);
     kv_io_unmap(builder->place->io, builder->pages, size_bytes);
     builder->pages = NULL;
-    return KV_OK;
+    return st;
 }
 
 /* Without a name, for a place where nothing may be created. */
@@ -255,10 +262,15 @@ static enum kv_status build_named(struct builder *builder, struct kv_index **out
 
 enum kv_status kv_index_build(const struct kv_place *place, const struct kv_segment_info *info,
                               struct kv_slice data, const struct kv_index_item *items,
-                              size_t item_count, struct kv_index **out)
+                              size_t item_count, const struct kv_interrupt *interrupt,
+                              struct kv_index **out)
 {
-    struct builder builder = {
-        .place = place, .info = info, .data = data, .items = items, .item_count = item_count};
+    struct builder builder = {.place = place,
+                              .info = info,
+                              .data = data,
+                              .items = items,
+                              .item_count = item_count,
+                              .interrupt = interrupt};
     uint64_t bucket_count = (uint64_t)item_count * 2 / ENTRIES_A_BUCKET_TIMES_2 + 1;
 
     assert(out || !place->readonly);

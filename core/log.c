@@ -342,8 +342,8 @@ static void owner_unref(void *owner)
     kv_log_unref(owner);
 }
 
-/* How many items lie before `bound_bytes`: they are in file order. */
-static uint32_t items_before(const struct kv_log *log, uint32_t bound_bytes)
+/* Items are in file order. */
+uint32_t kv_log_count_before(const struct kv_log *log, uint32_t bound_bytes)
 {
     uint32_t low = 0, high = kv_memtable_count(&log->memtable);
 
@@ -365,7 +365,7 @@ enum kv_status kv_log_iters(struct kv_log *log, uint32_t bound_bytes, struct kv_
                                                   owner_unref};
     struct kv_item_list list = kv_log_item_list(log);
     struct kv_batch_set *batches;
-    uint32_t bound_index = items_before(log, bound_bytes);
+    uint32_t bound_index = kv_log_count_before(log, bound_bytes);
     enum kv_status st;
 
     *count = 0;

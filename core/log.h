@@ -58,8 +58,8 @@ struct kv_log {
     const struct kv_place *place;
     struct kv_header header;
     struct kv_record_place record_place;
-    struct kv_file *file; /* NULL once sealed, and for read-only stores */
-    const uint8_t *data;  /* the mapping */
+    struct kv_file *file;
+    const uint8_t *data; /* the mapping */
     uint64_t mapped_bytes;
     struct kv_memtable memtable;
     _Atomic uint32_t
@@ -141,6 +141,9 @@ enum kv_status kv_log_get(struct kv_log *log, uint64_t hash, struct kv_slice key
  */
 enum kv_status kv_log_iters(struct kv_log *log, uint32_t bound_bytes, struct kv_iter **out,
                             size_t *count) KV_WARN_UNUSED;
+
+/* How many records lie before `bound_bytes`. */
+uint32_t kv_log_count_before(const struct kv_log *log, uint32_t bound_bytes);
 
 /* Decode and verify the PUT or DELETE at an offset; nothing from `bound_bytes` on is read. */
 enum kv_status kv_log_decode(const struct kv_log *log, uint32_t offset_bytes, uint32_t bound_bytes,

@@ -6,10 +6,14 @@
  *      that only sits there does not keep files alive that nobody reads;
  *   2. sync the log, if something committed has not been durable for most of a
  *      second, whichever process committed it (P4, also when that one has died);
- *   3. merge, as the policy says, after a seal.
+ *   3. index the log that was sealed last (seal.h): at once if a user of this
+ *      process sealed it, else when whoever did so has left it for two seconds;
+ *   4. merge, as the policy says, after a seal.
  *
- * It blocks all signals. A merge that fails is tried again, less and less
- * often; a failed sync sets "refuse writes", and the next writer fails over. (If it was
+ * A merge takes long, so syncs and indexes are seen to while it works, too.
+ *
+ * It blocks all signals. An index or a merge that fails is tried again, less and
+ * less often; a failed sync sets "refuse writes", and the next writer fails over. (If it was
  * another process that died in a sync, this one fails over at once.)
  */
 #ifndef KV_MAINTAIN_H
@@ -22,6 +26,12 @@
 #include "engine.h"
 #include "kv.h"
 
+/* When to try again what has failed. */
+struct kv_retry {
+    unsigned delay_ms; /* 0: the last attempt did not fail */
+    uint64_t at_ms;
+};
+
 struct kv_maintainer {
     struct kv_engine *engine;
     pthread_t thread;
@@ -29,11 +39,18 @@ struct kv_maintainer {
     pthread_mutex_t mutex; /* guards what follows; innermost but for the engine's */
     pthread_cond_t wake;
     _Atomic bool stop;
+    _Atomic bool index_due;
     bool merge_due;
     struct kv_settings settings; /* to merge by: those of the last user that sealed */
-    unsigned retry_delay_ms;     /* after a failed merge; 0: the last one did not fail */
-    uint64_t retry_at_ms;
     bool is_failing; /* the last merge could not be made, and not because of another one */
+
+    /* The thread's own. */
+    uint64_t looked_ms;       /* when it last saw to what is due by the clock */
+    uint64_t durable_lsn;     /* as it was then … */
+    unsigned undurable_looks; /* … and how many looks in a row found the same, and more committed */
+    uint64_t unindexed;       /* the number of the log that had no index then; 0: none … */
+    unsigned unindexed_looks; /* … and how many looks in a row found the same */
+    struct kv_retry index_retry, merge_retry;
 };
 
 /*
@@ -50,7 +67,7 @@ void kv_maintainer_stop(struct kv_maintainer *maintainer);
 /* Did the last merge fail? It is tried again, but waiting for it would be in vain. */
 bool kv_maintainer_fails(struct kv_maintainer *maintainer);
 
-/* A log was sealed by a user with these settings (copied): merge if they say so. */
+/* A log was sealed by a user with these settings (copied): index it, and merge if they say so. */
 void kv_maintainer_note_seal(struct kv_maintainer *maintainer, const struct kv_settings *settings);
 
 #endif

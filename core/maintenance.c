@@ -16,7 +16,7 @@ static uint64_t files_bytes(struct kv_engine *engine)
     uint64_t lsn = kv_page_load(&engine->page->committed_lsn), bytes;
 
     bytes = lsn > version->start_lsn ? lsn : version->start_lsn;
-    bytes = kv_log_offset(version->log, bytes);
+    bytes = kv_log_offset(version->log, bytes) + version->unindexed_end_bytes;
     for (size_t r = 0; r < version->run_count; r++) {
         for (size_t s = 0; s < kv_run_segment_count(version->runs[r]); s++) {
             const struct kv_segment *segment = kv_run_segment(version->runs[r], s);
@@ -148,19 +148,33 @@ static void check_names(struct kv_verify *check, struct kv_engine *engine,
                          "the index is missing; it is built anew when the store is opened");
 }
 
-/* Scan the log afresh, as it is on disk, up to what the snapshot shows. */
+/* Scan a log of the version afresh, as it is on disk: it must reach `start_lsn`, and is read to `end_lsn`. */
 static void check_log(struct kv_verify *check, struct kv_engine *engine,
-                      const struct kv_version *version, uint64_t end_lsn)
+                      const struct kv_version *version, const struct kv_header *header,
+                      uint64_t start_lsn, uint64_t end_lsn)
 {
-    const struct kv_header *header = &version->log->header;
     struct kv_log *log;
     enum kv_status st = kv_log_open(&check->place, header->number, header->salt, &log);
 
     if (st == KV_OK) {
-        kv_verify_log(check, log, version->start_lsn, end_lsn);
+        kv_verify_log(check, log, start_lsn, end_lsn);
         kv_log_unref(log);
     } else if (st != KV_NOTFOUND || is_newest(engine, version)) {
         kv_verify_failure(check, header->number, st);
+    }
+}
+
+/* The active log, as far as the snapshot shows it, and the one without index to its end. */
+static void check_logs(struct kv_verify *check, struct kv_engine *engine,
+                       const struct kv_version *version, uint64_t lsn)
+{
+    const struct kv_log *sealed = version->unindexed;
+
+    check_log(check, engine, version, &version->log->header, version->start_lsn, lsn);
+    if (sealed && kv_verify_goes_on(check)) {
+        uint64_t end_lsn = kv_log_lsn(sealed, version->unindexed_end_bytes);
+
+        check_log(check, engine, version, &sealed->header, end_lsn, end_lsn);
     }
 }
 
@@ -187,7 +201,7 @@ enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *
     }
     version = snapshot->pin.version;
     check.place.readonly = true;
-    check_log(&check, engine, version, snapshot->lsn);
+    check_logs(&check, engine, version, snapshot->lsn);
     for (size_t r = 0; r < version->run_count; r++) {
         for (size_t s = 0; s < kv_run_segment_count(version->runs[r]) && kv_verify_goes_on(&check);
              s++) {

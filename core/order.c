@@ -61,28 +61,31 @@ static struct kv_batch *batch_new(uint32_t first, uint32_t end)
 }
 
 /* Sort items first … end-1. */
-static struct kv_batch *batch_sort(const struct kv_item_list *list, uint32_t first, uint32_t end)
+static enum kv_status batch_sort(const struct kv_item_list *list, uint32_t first, uint32_t end,
+                                 const struct kv_interrupt *interrupt, struct kv_batch **out)
 {
     struct kv_batch *batch = batch_new(first, end);
     struct kv_sort_pair *scratch = malloc(2 * sizeof(*scratch) * (size_t)(end - first));
+    enum kv_status st = batch && scratch ? KV_OK : kv_fail_nomem();
 
-    if (!batch || !scratch) {
-        free(scratch);
-        batch_unref(batch);
-        return NULL;
-    }
-    for (uint32_t i = 0; i < batch->count; i++)
+    *out = NULL;
+    for (uint32_t i = 0; st == KV_OK && i < batch->count; i++)
         batch->entries[i] = first + i;
-    kv_order_sort_entries(list, batch->entries, batch->offsets, batch->count, scratch);
+    if (st == KV_OK && !kv_order_sort_entries(list, batch->entries, batch->offsets, batch->count,
+                                              scratch, interrupt))
+        st = kv_fail(KV_INTERRUPTED, "sorting was interrupted");
     free(scratch);
-    return batch;
+    if (st == KV_OK)
+        *out = batch;
+    else
+        batch_unref(batch);
+    return st;
 }
 
 enum kv_status kv_order_sort_once(const struct kv_item_list *list, uint32_t count,
-                                  struct kv_batch **out)
+                                  const struct kv_interrupt *interrupt, struct kv_batch **out)
 {
-    *out = batch_sort(list, 0, count);
-    return *out ? KV_OK : kv_fail_nomem();
+    return batch_sort(list, 0, count, interrupt, out);
 }
 
 static int compare_entries(const struct kv_item_list *list, uint32_t a, uint32_t b)
@@ -161,9 +164,9 @@ static struct kv_batch_set *set_extend(const struct kv_item_list *list,
 {
     struct kv_batch *batches[KV_BATCH_COUNT_MAX + 1];
     uint32_t count = set ? set->batch_count : 0;
-    struct kv_batch *last = batch_sort(list, set ? set->end : 0, end);
+    struct kv_batch *last;
 
-    if (!last)
+    if (batch_sort(list, set ? set->end : 0, end, NULL, &last) != KV_OK)
         return NULL;
     for (uint32_t i = 0; i < count; i++) {
         batches[i] = set->batches[i];

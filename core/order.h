@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "interrupt.h"
 #include "slice.h"
 #include "status.h"
 
@@ -75,8 +76,9 @@ void kv_order_release(struct kv_order *order);
 enum kv_status kv_order_sort(struct kv_order *order, const struct kv_item_list *list,
                              uint32_t count, struct kv_batch_set **out) KV_WARN_UNUSED;
 
-/* One batch of the first `count` items, apart from any set. Free it with free(). */
+/* One batch of the first `count` items, apart from any set. Free it with free(). KV_INTERRUPTED. */
 enum kv_status kv_order_sort_once(const struct kv_item_list *list, uint32_t count,
+                                  const struct kv_interrupt *interrupt,
                                   struct kv_batch **out) KV_WARN_UNUSED;
 
 /* Forget items `count` and later. On KV_NOMEM all order is forgotten, which is as good. */
@@ -88,14 +90,15 @@ void kv_batch_set_unref(struct kv_batch_set *set); /* NULL is fine */
 /*
  * Sort `count` indexes of items by key, of equal keys the higher index first,
  * set KV_ORDER_DUPLICATE, and tell the items' `offsets` in that order. `scratch` has
- * room for twice `count` of struct kv_sort_pair.
+ * room for twice `count` of struct kv_sort_pair. False: interrupted, and left in any order.
  */
 struct kv_sort_pair {
     uint64_t word;
     uint32_t index;
     uint32_t offset_bytes; /* of the item: spares a look at it */
 };
-void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t *offsets,
-                           uint32_t count, struct kv_sort_pair *scratch);
+bool kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t *offsets,
+                           uint32_t count, struct kv_sort_pair *scratch,
+                           const struct kv_interrupt *interrupt);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "group.h"
 #include "hash.h"
+#include "log_index.h"
 #include "seal.h"
 #include "segment_scan.h"
 
@@ -97,7 +98,7 @@ static enum kv_status finish_segment(struct kv_engine *engine, struct kv_write_s
     kv_log_trim(set->log);
     st = kv_io_sync(set->log->file);
     if (st == KV_OK)
-        st = kv_seal_describe(&engine->place, set->log, &set->log->tail, &info);
+        st = kv_log_index(&engine->place, set->log, &set->log->tail, &info, NULL);
     if (st == KV_OK)
         st = kv_segment_open(&engine->place, &info, out);
     kv_segment_info_release(&info);

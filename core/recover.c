@@ -113,6 +113,17 @@ static enum kv_status open_log(struct kv_engine *engine, struct kv_log **out,
     return KV_OK;
 }
 
+/*
+ * What a log without index costs is memory, and time at the next opening: no
+ * reason not to open. But a manifest that may or may not be there is.
+ */
+static enum kv_status finish_seal(struct kv_engine *engine)
+{
+    enum kv_status st = kv_seal_finish(engine, NULL);
+
+    return kv_page_is_set(&engine->page->refuse_writes) ? st : KV_OK;
+}
+
 enum kv_status kv_recover(struct kv_engine *engine)
 {
     struct kv_log_scan scan;
@@ -131,6 +142,8 @@ enum kv_status kv_recover(struct kv_engine *engine)
     if (st == KV_OK)
         st = scan.clean && engine->manifest.group_count == 0 ? confirm_manifest(engine)
                                                              : kv_failover(engine, log, &scan);
+    if (st == KV_OK)
+        st = finish_seal(engine);
     if (st == KV_OK)
         st = kv_cleanup(engine, true);
     if (st == KV_OK)
@@ -204,7 +217,9 @@ enum kv_status kv_recover_close(struct kv_engine *engine)
         return st;
     version = kv_engine_version(engine);
     if (version->log->tail.end_bytes >= KV_FAILOVER_SEAL_MIN_BYTES || version->pending_count > 0)
-        st = kv_seal(engine, false);
+        st = kv_seal(engine, false, NULL);
+    if (st == KV_OK)
+        st = kv_seal_finish(engine, NULL);
     kv_version_unref(version);
     version = kv_engine_version(engine);
     if (st == KV_OK && !has_end(version->log)) {

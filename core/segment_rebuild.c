@@ -138,7 +138,7 @@ enum kv_status kv_segment_rebuild_index(const struct kv_place *place,
         drop_superseded(&all);
     }
     hash_keys(&all, place->hash_seed);
-    st = kv_index_build(place, info, data, all.items, all.count, out);
+    st = kv_index_build(place, info, data, all.items, all.count, NULL, out);
 out:
     free(all.items);
     return st;

@@ -288,7 +288,8 @@ static enum kv_status write_header(struct kv_segment_writer *writer)
     return st == KV_OK ? kv_io_sync(writer->file) : st;
 }
 
-static enum kv_status build_index(struct kv_segment_writer *writer)
+static enum kv_status build_index(struct kv_segment_writer *writer,
+                                  const struct kv_interrupt *interrupt)
 {
     const struct kv_place *place = writer->place;
     const struct kv_segment_info *info = &writer->info;
@@ -298,7 +299,7 @@ static enum kv_status build_index(struct kv_segment_writer *writer)
     if (st != KV_OK)
         return st;
     st = kv_index_build(place, info, kv_slice_of(data, (size_t)info->end_bytes), writer->items,
-                        (size_t)info->record_count, NULL);
+                        (size_t)info->record_count, interrupt, NULL);
     kv_io_unmap(place->io, data, info->end_bytes);
     return st;
 }
@@ -322,7 +323,7 @@ enum kv_status kv_segment_writer_finish(struct kv_segment_writer *writer,
     if (st == KV_OK)
         st = write_header(writer);
     if (st == KV_OK)
-        st = build_index(writer);
+        st = build_index(writer, summary->interrupt);
     if (st != KV_OK)
         return st;
     writer->finished = true;

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "interrupt.h"
 #include "iter.h"
 #include "place.h"
 #include "segment_info.h"
@@ -33,13 +34,14 @@ struct kv_segment_writer_summary {
     uint64_t min_time_ms, max_time_ms; /* commit times of the inputs */
     struct kv_slice low;               /* last key of the output before; empty: none */
     bool last_of_run;
+    const struct kv_interrupt *interrupt; /* asked while the index is built; NULL: never */
 };
 
 /*
  * Write what is left, sync data, header and index. On success `*info` (owned
  * by the caller) describes the segment, with dead_bytes 0, and
  * every file is durable, but not their names: sync the directory.
- * At least one entry has been appended.
+ * At least one entry has been appended. KV_INTERRUPTED: the index took too long.
  */
 enum kv_status kv_segment_writer_finish(struct kv_segment_writer *writer,
                                         const struct kv_segment_writer_summary *summary,

@@ -30,6 +30,15 @@ enum {
     WIDE_MAX_VALUES = 1 << 10, /* in 16 bits: more places to write to do not fit the caches */
 };
 
+/* One sort at work. */
+struct sorter {
+    const struct kv_item_list *list;
+    struct kv_sort_pair *other; /* as much room again */
+    const struct kv_interrupt *interrupt;
+    uint32_t unasked_count; /* pairs seen to since it was last asked */
+    bool stopped;
+};
+
 /* Pairs that hold the words at `depth` of keys that are equal in every byte before. */
 struct range {
     struct kv_sort_pair *pairs;
@@ -220,9 +229,10 @@ static size_t common_size(struct kv_slice a, struct kv_slice b, size_t from, siz
  * In a group of equal words, move the keys that end within the word to the
  * front and finish them. Returns the others, with the words behind what they have in common.
  */
-static struct range split_group(const struct kv_item_list *list, struct range group,
-                                struct kv_sort_pair *other)
+static struct range split_group(const struct sorter *sorter, struct range group)
 {
+    const struct kv_item_list *list = sorter->list;
+    struct kv_sort_pair *other = sorter->other;
     size_t depth = group.depth + WORD_BYTES, common = SIZE_MAX;
     uint32_t ended = 0, longer = 0;
     struct kv_slice first = {0};
@@ -259,13 +269,23 @@ static struct range split_group(const struct kv_item_list *list, struct range gr
     return rest;
 }
 
-static void sort_range(const struct kv_item_list *list, struct range range,
-                       struct kv_sort_pair *other)
+/* Now and then, ask whether to go on. */
+static bool goes_on(struct sorter *sorter, uint32_t count)
 {
-    while (range.count > 1) {
+    sorter->unasked_count += count;
+    if (sorter->unasked_count >= KV_INTERRUPT_EVERY_COUNT) {
+        sorter->unasked_count = 0;
+        sorter->stopped |= kv_interrupt_asked(sorter->interrupt);
+    }
+    return !sorter->stopped;
+}
+
+static void sort_range(struct sorter *sorter, struct range range)
+{
+    while (range.count > 1 && goes_on(sorter, range.count)) {
         struct range largest = {0};
 
-        sort_words(range.pairs, other, range.count);
+        sort_words(range.pairs, sorter->other, range.count);
         for (uint32_t start = 0, end = 0; start < range.count; start = end) {
             struct range group = {range.pairs + start, 0, range.depth};
 
@@ -274,22 +294,25 @@ static void sort_range(const struct kv_item_list *list, struct range range,
             group.count = end - start;
             if (group.count == 1)
                 continue;
-            group = split_group(list, group, other);
+            group = split_group(sorter, group);
             if (group.count > largest.count) {
                 struct range smaller = largest;
 
                 largest = group;
                 group = smaller;
             }
-            sort_range(list, group, other);
+            sort_range(sorter, group);
         }
         range = largest;
     }
 }
 
-void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t *offsets,
-                           uint32_t count, struct kv_sort_pair *scratch)
+bool kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, uint32_t *offsets,
+                           uint32_t count, struct kv_sort_pair *scratch,
+                           const struct kv_interrupt *interrupt)
 {
+    struct sorter sorter = {.list = list, .other = scratch + count, .interrupt = interrupt};
+
     /* Newest first, so that the stable radix sort keeps equal keys in that order. */
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = entries[count - 1 - i];
@@ -297,9 +320,10 @@ void kv_order_sort_entries(const struct kv_item_list *list, uint32_t *entries, u
 
         scratch[i] = (struct kv_sort_pair){item->prefix, index, item->offset_bytes};
     }
-    sort_range(list, (struct range){scratch, count, 0}, scratch + count);
+    sort_range(&sorter, (struct range){scratch, count, 0});
     for (uint32_t i = 0; i < count; i++) {
         entries[i] = scratch[i].index;
         offsets[i] = scratch[i].offset_bytes;
     }
+    return !sorter.stopped;
 }

@@ -80,6 +80,18 @@ static void add_segment(const struct kv_segment_info *info, const struct kv_segm
                            (double)(size - dead) / (double)(size ? size : 1));
 }
 
+/* A log without index: of what it holds, all counts as live. */
+static void add_unindexed(const struct kv_segment_info *info, struct kv_stats *out,
+                          uint64_t *entries)
+{
+    out->segments++;
+    out->runs++;
+    out->records += info->record_count;
+    out->data_bytes += info->end_bytes;
+    out->live_bytes += info->end_bytes - KV_HEADER_BYTES;
+    *entries += info->record_count;
+}
+
 /* Sum up what manifest and log know. */
 static void add_segments(const struct view *view, struct kv_stats *out, uint64_t *entries)
 {
@@ -92,6 +104,8 @@ static void add_segments(const struct view *view, struct kv_stats *out, uint64_t
     out->records = view->log_record_count;
     out->data_bytes = view->log_end_bytes;
     out->live_bytes = view->log_end_bytes - KV_HEADER_BYTES;
+    if (kv_manifest_has_unindexed(&view->manifest))
+        add_unindexed(&view->manifest.unindexed, out, entries);
     for (size_t g = 0; g < view->manifest.group_count; g++) {
         const struct kv_pending_group *group = &view->manifest.groups[g];
 
@@ -170,6 +184,7 @@ static double ratio(uint64_t part, uint64_t whole)
 static void add_counters(struct kv_engine *engine, const struct view *view, struct kv_stats *out)
 {
     const struct kv_manifest *manifest = &view->manifest;
+    const struct kv_version *version = view->snapshot->pin.version;
     uint64_t log_bytes = manifest->log_bytes_written + view->log_end_bytes - KV_HEADER_BYTES;
 
     out->generation = manifest->generation;
@@ -178,7 +193,9 @@ static void add_counters(struct kv_engine *engine, const struct view *view, stru
     out->seals_since_open = atomic_load(&engine->counters.seals);
     out->syncs_since_open = atomic_load(&engine->counters.syncs);
     out->commits_since_open = atomic_load(&engine->counters.commits);
-    out->memory_bytes = kv_memtable_memory_bytes(&view->snapshot->pin.version->log->memtable);
+    out->memory_bytes = kv_memtable_memory_bytes(&version->log->memtable);
+    if (version->unindexed)
+        out->memory_bytes += kv_memtable_memory_bytes(&version->unindexed->memtable);
     out->write_amplification = ratio(log_bytes + manifest->merge_bytes_written, log_bytes);
     out->space_amplification = ratio(out->data_bytes, out->live_bytes);
 }
@@ -210,7 +227,7 @@ enum kv_status kv_store_stats(struct kv_store *store, struct kv_stats *out)
         st = count_exactly(&view, out);
     else
         out->exact = view.log_record_count == 0 && out->runs == 1 && out->dead_bytes == 0 &&
-                     out->tombstones == 0;
+                     out->tombstones == 0 && !kv_manifest_has_unindexed(&view.manifest);
     if (st == KV_OK)
         st = add_files(&store->engine, out);
     add_counters(&store->engine, &view, out);
@@ -279,15 +296,23 @@ static enum kv_status report_segment(const struct reporting *reporting,
 
 static enum kv_status report_run(const struct reporting *reporting, size_t r, bool merging)
 {
-    const struct kv_run *run = &reporting->view->manifest.runs[r];
+    const struct kv_manifest *manifest = &reporting->view->manifest;
+    const struct kv_run *run = &manifest->runs[r];
     char reason[REASON_BYTES];
     enum kv_status st = KV_OK;
 
-    kv_policy_reason(&reporting->view->manifest, &reporting->policy, r, reason, sizeof(reason));
+    kv_policy_reason(manifest, &reporting->policy, r, reason, sizeof(reason));
     for (size_t s = 0; s < run->segment_count && st == KV_OK; s++)
-        st = report_segment(reporting, &run->segments[s], run->tier, (unsigned)r + 1, merging,
-                            reason);
+        st = report_segment(reporting, &run->segments[s], run->tier,
+                            (unsigned)r + 1 + kv_manifest_has_unindexed(manifest), merging, reason);
     return st;
+}
+
+/* The log without index is a run, too: the first. */
+static enum kv_status report_unindexed(const struct reporting *reporting)
+{
+    return report_segment(reporting, &reporting->view->manifest.unindexed, 0, 1, false,
+                          "sealed, its index is being built");
 }
 
 /* Newest first, as all else. */
@@ -324,6 +349,8 @@ enum kv_status kv_store_segments(struct kv_store *store, const struct kv_setting
     st = report_log(&reporting, settings);
     if (st == KV_OK)
         st = report_groups(&reporting);
+    if (st == KV_OK && kv_manifest_has_unindexed(&view.manifest))
+        st = report_unindexed(&reporting);
     for (size_t r = 0; r < view.manifest.run_count && st == KV_OK; r++)
         st = report_run(&reporting, r, r >= view.merging_first && r < view.merging_end);
     view_release(&view);

@@ -52,7 +52,9 @@ static enum kv_status settle(struct kv_txn *txn)
 
 static enum kv_status seal(struct kv_txn *txn, bool keep_tail)
 {
-    enum kv_status st = kv_writer_seal(&txn->store->engine, keep_tail);
+    struct kv_interrupt interrupt = {txn->settings->interrupted,
+                                     txn->settings->interrupted_context};
+    enum kv_status st = kv_writer_seal(&txn->store->engine, keep_tail, &interrupt);
 
     txn->sealed |= st == KV_OK;
     return st;
@@ -106,21 +108,30 @@ enum kv_status kv_txn_begin(struct kv_store *store, const struct kv_settings *se
     return KV_OK;
 }
 
-/* A log was sealed: merge if that is due, here or in the background. Failures are tried again later. */
-static void maintain(struct kv_store *store, const struct kv_settings *settings)
+/* Index the log that was sealed, and merge if that is due. Failures are tried again later. */
+static void maintain_here(struct kv_engine *engine, const struct kv_settings *settings)
 {
-    struct kv_engine *engine = &store->engine;
-    enum kv_status st;
+    enum kv_status st = kv_seal_finish(engine, NULL);
 
-    if (store->maintainer.running) {
-        kv_maintainer_note_seal(&store->maintainer, settings);
-        return;
-    }
     if (!settings->auto_compact || kv_engine_take_compactor(engine, 0) != KV_OK)
         return;
     st = kv_compact_by_policy(engine, settings);
     (void)st;
     kv_engine_drop_compactor(engine);
+}
+
+/* A log was sealed: see to it here, or in the background. What the transaction failed with stays the message. */
+static void maintain(struct kv_store *store, const struct kv_settings *settings)
+{
+    struct kv_held_message held;
+
+    if (store->maintainer.running) {
+        kv_maintainer_note_seal(&store->maintainer, settings);
+        return;
+    }
+    kv_message_hold(&held);
+    maintain_here(&store->engine, settings);
+    kv_message_restore(&held);
 }
 
 /* Free everything, let the next writer in, and merge if sealing has left something to merge. */
@@ -546,7 +557,7 @@ void kv_txn_publish(struct kv_txn *txn)
         atomic_fetch_add_explicit(&engine->counters.commits, 1, memory_order_relaxed);
         /* What cannot be sealed now is sealed by the next writer, who reports why not. */
         if (is_due(log, txn->settings) || txn->overflow.group != 0)
-            txn->sealed |= kv_seal(engine, false) == KV_OK;
+            txn->sealed |= kv_seal(engine, false, NULL) == KV_OK;
     }
     finish(txn);
 }

@@ -93,7 +93,7 @@ static void open_segment(struct kv_verify *check, const struct kv_segment_info *
     kv_segment_unref(segment);
 }
 
-/* ---- The active log */
+/* ---- Logs */
 
 static bool log_goes_on(void *context)
 {
@@ -115,17 +115,27 @@ void kv_verify_log(struct kv_verify *check, struct kv_log *log, uint64_t start_l
         kv_verify_failure(check, number, st);
 }
 
-static void open_log(struct kv_verify *check, const struct kv_manifest *manifest)
+static void open_log(struct kv_verify *check, uint64_t number, uint64_t salt, uint64_t start_lsn,
+                     uint64_t end_lsn)
 {
     struct kv_log *log;
-    enum kv_status st =
-        kv_log_open(&check->place, manifest->active.number, manifest->active.salt, &log);
+    enum kv_status st = kv_log_open(&check->place, number, salt, &log);
 
     if (st == KV_OK) {
-        kv_verify_log(check, log, manifest->active.start_lsn, 0);
+        kv_verify_log(check, log, start_lsn, end_lsn);
         kv_log_unref(log);
     }
-    kv_verify_failure(check, manifest->active.number, st);
+    kv_verify_failure(check, number, st);
+}
+
+/* The active log and, of the unindexed one, everything up to where it was sealed. */
+static void open_logs(struct kv_verify *check, const struct kv_manifest *manifest)
+{
+    const struct kv_segment_info *sealed = &manifest->unindexed;
+
+    open_log(check, manifest->active.number, manifest->active.salt, manifest->active.start_lsn, 0);
+    if (kv_manifest_has_unindexed(manifest) && kv_verify_goes_on(check))
+        open_log(check, sealed->number, sealed->salt, sealed->last_lsn, sealed->last_lsn);
 }
 
 /* ---- The directory */
@@ -163,7 +173,7 @@ enum kv_status kv_verify_manifest(struct kv_verify *check, const struct kv_manif
 {
     struct listing listing = {check, manifest};
 
-    open_log(check, manifest);
+    open_logs(check, manifest);
     for (size_t r = 0; r < manifest->run_count; r++) {
         for (size_t s = 0; s < manifest->runs[r].segment_count && kv_verify_goes_on(check); s++)
             open_segment(check, &manifest->runs[r].segments[s]);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "log_scan.h"
+
 struct kv_version *kv_version_ref(struct kv_version *version)
 {
     atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
@@ -18,6 +20,7 @@ void kv_version_unref(struct kv_version *version)
     for (size_t i = 0; i < version->pending_count; i++)
         kv_run_unref(version->pending[i].run);
     free(version->pending);
+    kv_log_unref(version->unindexed);
     kv_log_unref(version->log);
     free(version);
 }
@@ -105,6 +108,70 @@ static enum kv_status open_groups(const struct kv_place *place, const struct kv_
     return st;
 }
 
+/* ---- The log without index */
+
+static bool is_log(const struct kv_log *log, const struct kv_segment_info *info)
+{
+    return log && log->header.number == info->number && log->header.salt == info->salt;
+}
+
+static enum kv_status contradiction(const struct kv_place *place,
+                                    const struct kv_segment_info *info)
+{
+    return kv_fail(KV_CORRUPT, "%s: MANIFEST and log %llu contradict each other", place->path,
+                   (unsigned long long)info->number);
+}
+
+/* Does the manifest say of the log what has been found in it? What lies behind its end matters no more. */
+static bool agrees(struct kv_log *log, const struct kv_segment_info *info)
+{
+    bool ok;
+
+    pthread_mutex_lock(&log->index_mutex);
+    ok = log->tail.end_bytes > info->end_bytes || log->tail.digest == info->digest;
+    pthread_mutex_unlock(&log->index_mutex);
+    return ok && kv_log_count_before(log, (uint32_t)info->end_bytes) == info->record_count;
+}
+
+/* Index in memory all of the log that was sealed. */
+static enum kv_status complete(const struct kv_place *place, struct kv_log *log,
+                               const struct kv_segment_info *info)
+{
+    enum kv_status st;
+
+    if (log->header.log.base_lsn != info->first_lsn)
+        return contradiction(place, info);
+    st = kv_log_catch_up(log, info->last_lsn);
+    if (st == KV_OK && !agrees(log, info))
+        st = contradiction(place, info);
+    return st;
+}
+
+/* Open it as a log, or share the object that `previous` has, in which it may still be the active one. */
+static enum kv_status open_unindexed(const struct kv_place *place,
+                                     const struct kv_segment_info *info,
+                                     const struct kv_version *previous, struct kv_log **out)
+{
+    enum kv_status st = KV_OK;
+
+    if (previous && is_log(previous->log, info))
+        *out = kv_log_ref(previous->log);
+    else if (previous && is_log(previous->unindexed, info))
+        *out = kv_log_ref(previous->unindexed);
+    else
+        st = kv_log_open(place, info->number, info->salt, out);
+    if (st != KV_OK)
+        return st;
+    st = complete(place, *out, info);
+    if (st != KV_OK) {
+        kv_log_unref(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* ---- All of it */
+
 enum kv_status kv_version_open(const struct kv_place *place, const struct kv_manifest *manifest,
                                struct kv_log *log, struct kv_version *previous,
                                struct kv_version **out)
@@ -121,6 +188,9 @@ enum kv_status kv_version_open(const struct kv_place *place, const struct kv_man
     version->start_lsn = manifest->active.start_lsn;
     version->is_backup = manifest->is_backup;
     version->log = kv_log_ref(log);
+    version->unindexed_end_bytes = (uint32_t)manifest->unindexed.end_bytes;
+    if (kv_manifest_has_unindexed(manifest))
+        st = open_unindexed(place, &manifest->unindexed, previous, &version->unindexed);
     for (size_t i = 0; i < manifest->run_count && st == KV_OK; i++) {
         st = open_run(place, &manifest->runs[i], previous, &version->runs[i]);
         version->run_count += st == KV_OK;
@@ -153,12 +223,6 @@ enum kv_status kv_version_get_in_runs(struct kv_version *version, size_t first, 
     return KV_DONE;
 }
 
-/* The offset in the log below which `lsn` shows it. */
-static uint32_t bound_bytes(const struct kv_version *version, uint64_t lsn)
-{
-    return (uint32_t)kv_log_offset(version->log, lsn);
-}
-
 static enum kv_status get_pending(struct kv_version *version, uint64_t lsn, uint64_t hash,
                                   struct kv_slice key, struct kv_entry *out)
 {
@@ -178,11 +242,16 @@ enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t
 
     /* All the cache misses of the first questions at once. */
     kv_memtable_prefetch(&version->log->memtable, hash);
+    if (version->unindexed)
+        kv_memtable_prefetch(&version->unindexed->memtable, hash);
     for (size_t i = 0; i < version->run_count; i++)
         kv_run_prefetch(version->runs[i], hash, key);
-    st = kv_log_get(version->log, hash, key, bound_bytes(version, lsn), out);
+    st = kv_log_get(version->log, hash, key, kv_version_log_bound(version, lsn), out);
     if (st == KV_DONE)
         st = get_pending(version, lsn, hash, key, out);
+    if (st == KV_DONE && version->unindexed)
+        st = kv_log_get(version->unindexed, hash, key, kv_version_unindexed_bound(version, lsn),
+                        out);
     if (st == KV_DONE)
         st = kv_version_get_in_runs(version, 0, version->run_count, hash, key, out, NULL);
     return st;
@@ -216,7 +285,9 @@ bool kv_version_may_contain(struct kv_version *version, size_t first, size_t cou
 
 size_t kv_version_iter_max(const struct kv_version *version)
 {
-    return KV_BATCH_COUNT_MAX + version->pending_count + version->run_count;
+    size_t log_count = version->unindexed ? 2 : 1;
+
+    return log_count * KV_BATCH_COUNT_MAX + version->pending_count + version->run_count;
 }
 
 static enum kv_status add_iter(struct kv_run_reader *run, struct kv_iter **out, size_t *count)
@@ -230,7 +301,8 @@ static enum kv_status add_iter(struct kv_run_reader *run, struct kv_iter **out, 
 enum kv_status kv_version_iters(struct kv_version *version, uint64_t lsn, struct kv_iter **out,
                                 size_t *count)
 {
-    enum kv_status st = kv_log_iters(version->log, bound_bytes(version, lsn), out, count);
+    size_t added = 0;
+    enum kv_status st = kv_log_iters(version->log, kv_version_log_bound(version, lsn), out, count);
 
     if (st != KV_OK)
         return st;
@@ -238,6 +310,10 @@ enum kv_status kv_version_iters(struct kv_version *version, uint64_t lsn, struct
         if (version->pending[i].commit_lsn <= lsn)
             st = add_iter(version->pending[i].run, out, count);
     }
+    if (st == KV_OK && version->unindexed)
+        st = kv_log_iters(version->unindexed, kv_version_unindexed_bound(version, lsn),
+                          out + *count, &added);
+    *count += added;
     for (size_t i = 0; i < version->run_count && st == KV_OK; i++)
         st = add_iter(version->runs[i], out, count);
     while (st != KV_OK && *count > 0)

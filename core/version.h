@@ -3,6 +3,10 @@
  * and reference counted. A version and an LSN make a snapshot, because what
  * is below the LSN never changes.
  *
+ * The log sealed last may have no index yet. It is read as it was while it was
+ * active, through its memtable: that of the object that this process had open
+ * for it, or one made by scanning it, and only up to where it was sealed.
+ *
  * A pin is a place to hold one. Pins are listed with the engine, so that a
  * version can be taken from those that hold it idly; acquiring a pin again
  * costs one uncontended atomic exchange while the version is still the newest.
@@ -31,14 +35,16 @@ struct kv_version {
     bool is_backup;     /* nothing has been written since it was made as one */
     struct kv_log *log; /* the active one */
     size_t pending_count;
-    struct kv_pending_run *pending; /* newest first; between the log and the runs */
+    struct kv_pending_run *pending; /* newest first; between the log and all else */
+    struct kv_log *unindexed;       /* sealed, newer than the runs; NULL: none */
+    uint32_t unindexed_end_bytes;   /* it was sealed there; what lies behind may not count */
     size_t run_count;
     struct kv_run_reader *runs[]; /* newest first */
 };
 
 /*
- * Open everything that `manifest` names; segments that `previous` (NULL: none)
- * has open are shared with it. A reference of `log`, the active one, is taken.
+ * Open everything that `manifest` names; segments and logs that `previous` (NULL:
+ * none) has open are shared with it. A reference of `log`, the active one, is taken.
  */
 enum kv_status kv_version_open(const struct kv_place *place, const struct kv_manifest *manifest,
                                struct kv_log *log, struct kv_version *previous,
@@ -46,6 +52,19 @@ enum kv_status kv_version_open(const struct kv_place *place, const struct kv_man
 
 struct kv_version *kv_version_ref(struct kv_version *version);
 void kv_version_unref(struct kv_version *version); /* NULL is fine */
+
+/* The active log is bounded by the snapshot, the unindexed one also by its end. */
+static inline uint32_t kv_version_log_bound(const struct kv_version *version, uint64_t lsn)
+{
+    return (uint32_t)kv_log_offset(version->log, lsn);
+}
+
+static inline uint32_t kv_version_unindexed_bound(const struct kv_version *version, uint64_t lsn)
+{
+    uint64_t bound = kv_log_offset(version->unindexed, lsn);
+
+    return bound < version->unindexed_end_bytes ? (uint32_t)bound : version->unindexed_end_bytes;
+}
 
 /* The newest record of `key` at `lsn`. KV_OK (maybe a tombstone), KV_DONE: none; borrows the version. */
 enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t hash,

@@ -130,26 +130,28 @@ enum kv_status kv_writer_wait(struct kv_engine *engine, const struct kv_settings
     return st;
 }
 
-enum kv_status kv_writer_seal(struct kv_engine *engine, bool keep_tail)
+enum kv_status kv_writer_seal(struct kv_engine *engine, bool keep_tail,
+                              const struct kv_interrupt *interrupt)
 {
-    enum kv_status st = kv_seal(engine, keep_tail);
+    enum kv_status st = kv_seal(engine, keep_tail, interrupt);
 
     if (st != KV_BUSY)
         return st;
     st = kv_writer_resolve(engine, false);
-    return st == KV_OK ? kv_seal(engine, keep_tail) : st;
+    return st == KV_OK ? kv_seal(engine, keep_tail, interrupt) : st;
 }
 
 enum kv_status kv_writer_seal_committed(struct kv_engine *engine,
                                         const struct kv_settings *settings)
 {
+    struct kv_interrupt interrupt = {settings->interrupted, settings->interrupted_context};
     enum kv_status st = kv_writer_wait(engine, settings);
 
     if (st != KV_OK)
         return st;
-    st = kv_writer_seal(engine, false);
+    st = kv_writer_seal(engine, false, &interrupt);
     kv_engine_drop_writer(engine, false);
-    return st;
+    return st == KV_OK ? kv_seal_finish(engine, &interrupt) : st;
 }
 
 /* The manifest with a lineage of the store's own. MANIFEST is held. */

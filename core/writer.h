@@ -29,8 +29,8 @@ enum kv_status kv_writer_wait(struct kv_engine *engine,
 enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt) KV_WARN_UNUSED;
 
 /*
- * Seal what has been committed: becomes the writer for that moment, as kv_writer_wait.
- * What is committed from then on is in another log.
+ * Seal what has been committed, becoming the writer for that moment, as
+ * kv_writer_wait, and make it a run. What is committed from then on is in another log.
  */
 enum kv_status kv_writer_seal_committed(struct kv_engine *engine,
                                         const struct kv_settings *settings) KV_WARN_UNUSED;
@@ -42,6 +42,7 @@ enum kv_status kv_writer_seal_committed(struct kv_engine *engine,
 enum kv_status kv_writer_leave_backup(struct kv_engine *engine) KV_WARN_UNUSED;
 
 /* Seal the log (seal.h), once the doubt that others may have left is resolved. WRITER is held. */
-enum kv_status kv_writer_seal(struct kv_engine *engine, bool keep_tail) KV_WARN_UNUSED;
+enum kv_status kv_writer_seal(struct kv_engine *engine, bool keep_tail,
+                              const struct kv_interrupt *interrupt) KV_WARN_UNUSED;
 
 #endif

@@ -7,6 +7,7 @@ INSERT INTO kv SELECT printf('key%04d', value), printf('%01000d', value) FROM ge
 INSERT INTO kv SELECT printf('key%04d', value), printf('%01000d', value) FROM generate_series(101, 150);
 INSERT INTO kv SELECT printf('key%04d', value), printf('%01000d', value) FROM generate_series(151, 200);
 INSERT INTO kv SELECT printf('key%04d', value), printf('%01000d', value) FROM generate_series(201, 250);
+.read ../indexed.sql
 SELECT segment, state, records, min_key, max_key FROM kv_segments('kv') ORDER BY segment;
 
 -- A sealed segment never changes again: not by updates, not by deletes.

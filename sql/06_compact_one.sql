@@ -5,6 +5,7 @@ INSERT INTO kv SELECT printf('key%02d', value), printf('%01000d', value) FROM ge
 REPLACE INTO kv SELECT printf('key%02d', value), printf('%01000d', value + 100) FROM generate_series(1, 20);
 REPLACE INTO kv SELECT printf('key%02d', value), printf('%01000d', value + 200) FROM generate_series(1, 20);
 REPLACE INTO kv SELECT printf('key%02d', value), printf('%01000d', value + 300) FROM generate_series(1, 10);
+.read ../indexed.sql
 SELECT segment, tier, state, records, dead_bytes * 100 / (live_bytes + dead_bytes) AS dead_percent, reason
     FROM kv_segments('kv') WHERE state = 'sealed';
 SELECT count(*), sum(value) FROM kv;
@@ -18,6 +19,7 @@ SELECT count(*), sum(value) FROM kv;
 SELECT tier, state, records, dead_bytes, reason FROM kv_segments('kv') WHERE state = 'sealed';
 SELECT count(*), sum(value) FROM kv;
 INSERT INTO kv SELECT printf('new%02d', value), printf('%01000d', value) FROM generate_series(1, 70);
+.read ../indexed.sql
 SELECT tier, state, records, dead_bytes, reason FROM kv_segments('kv') WHERE state = 'sealed';
 SELECT count(*), sum(value) FROM kv;
 

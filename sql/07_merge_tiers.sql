@@ -6,6 +6,7 @@ CREATE TABLE numbers AS SELECT value AS n, value / 60 AS log FROM generate_serie
 REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FROM numbers WHERE log = 0;
 REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FROM numbers WHERE log = 1;
 REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FROM numbers WHERE log = 2;
+.read ../indexed.sql
 SELECT tier, count(DISTINCT run) AS runs, sum(records) AS records, max(reason) FROM kv_segments('kv') WHERE state = 'sealed' GROUP BY tier;
 -- The fourth: a merge.
 REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FROM numbers WHERE log = 3;
@@ -24,6 +25,7 @@ REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FR
 REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FROM numbers WHERE log = 12;
 REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FROM numbers WHERE log = 13;
 REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FROM numbers WHERE log = 14;
+.read ../indexed.sql
 SELECT tier, count(DISTINCT run) AS runs, sum(records) AS records, max(reason) FROM kv_segments('kv') WHERE state = 'sealed' GROUP BY tier;
 -- The sixteenth: a merge, and one of its result with its likes.
 REPLACE INTO kv SELECT printf('key%04d', n * 389 % 700), printf('%01050d', n) FROM numbers WHERE log = 15;

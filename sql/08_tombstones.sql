@@ -12,6 +12,7 @@ INSERT INTO kv VALUES('only here', 'x');
 DELETE FROM kv WHERE key = 'only here';
 DELETE FROM kv WHERE key IN ('key007', 'key008');
 INSERT INTO kv SELECT printf('other%03d', value), printf('%01000d', value) FROM generate_series(1, 70);
+.read ../indexed.sql
 SELECT tier, records, tombstones, min_key, max_key FROM kv_segments('kv') WHERE state = 'sealed';
 
 -- Merging the newer logs keeps the tombstones that the oldest run needs, and only these.

@@ -10,15 +10,27 @@
 #include "seal.h"
 #include "writer.h"
 
-enum kv_status engine_try_seal(struct world *world)
+enum kv_status engine_try_only_seal(struct world *world)
 {
     enum kv_status st = kv_writer_take(engine_of(world), 0);
 
     if (st != KV_OK)
         return st;
-    st = kv_seal(engine_of(world), false);
+    st = kv_seal(engine_of(world), false, NULL);
     kv_engine_drop_writer(engine_of(world), false);
     return st;
+}
+
+void engine_only_seal(struct world *world)
+{
+    ck_kv(engine_try_only_seal(world));
+}
+
+enum kv_status engine_try_seal(struct world *world)
+{
+    enum kv_status st = engine_try_only_seal(world);
+
+    return st == KV_OK ? kv_seal_finish(engine_of(world), NULL) : st;
 }
 
 void engine_seal(struct world *world)

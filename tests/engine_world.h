@@ -16,7 +16,11 @@ static inline const struct kv_run *run_of(struct world *world, size_t run)
     return &world->store->engine.manifest.runs[run];
 }
 
-/* Seal the active log, holding WRITER. */
+/* Seal the active log, holding WRITER, and leave it without index. */
+enum kv_status engine_try_only_seal(struct world *world);
+void engine_only_seal(struct world *world);
+
+/* Seal the active log and make it a run. */
 enum kv_status engine_try_seal(struct world *world);
 void engine_seal(struct world *world);
 

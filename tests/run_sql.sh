@@ -8,7 +8,8 @@
 # statements echoed, so that an .out file reads as a session. A script finds
 # two programs: `kvsql <file> [<sql>…]`, another such shell, and `bytes`, which
 # reads and damages files (tests/bytes.sh). `.read ../settle.sql` waits until the
-# background has nothing left to merge in table kv. `.load kv` loads the extension
+# background has nothing left to merge in table kv, `.read ../indexed.sql` until all
+# sealed logs of it have their index. `.load kv` loads the extension
 # again after an .open. --accept writes the .out files.
 #
 # SHELL_PRELOAD names a library that the shell must load first (a sanitizer's),
@@ -38,7 +39,7 @@ END
     chmod +x "$1"/*
 }
 
-# Polls, since nothing in SQL waits.
+# Poll, since nothing in SQL waits.
 write_settle() {
     cat >"$1" <<'END'
 WITH RECURSIVE wait(polls) AS (VALUES(1) UNION ALL SELECT polls + 1 FROM wait WHERE polls < 1000000
@@ -60,8 +61,17 @@ run_script() {
         -e 's/^(Runtime|Parse) error near line [0-9]+: /Error: /' >"$dir.got"
 }
 
+write_indexed() {
+    cat >"$1" <<'END'
+WITH RECURSIVE wait(polls) AS (VALUES(1) UNION ALL SELECT polls + 1 FROM wait WHERE polls < 1000000
+        AND EXISTS (SELECT 1 FROM kv_segments('kv') WHERE polls AND reason GLOB 'sealed*'))
+    SELECT max(polls) < 1000000 AS indexed FROM wait;
+END
+}
+
 write_programs "$work/bin"
 write_settle "$work/settle.sql"
+write_indexed "$work/indexed.sql"
 PATH=$work/bin:$PATH
 for script in "$@"; do
     [ "${script##*.}" = sql ] || continue

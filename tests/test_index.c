@@ -21,7 +21,7 @@ static enum kv_status build(struct world *world, struct kv_index **out)
 {
     return kv_index_build(&world->fixture.place, &world->log.info,
                           kv_buffer_slice(&world->log.bytes), world->items, world->log.newest_count,
-                          out);
+                          NULL, out);
 }
 
 static void world_init(struct world *world, enum key_shape shape, size_t key_count)

@@ -169,7 +169,7 @@ static void check_sorting(struct keys *keys)
     struct kv_item_list list = list_of(keys);
     struct kv_batch *batch;
 
-    ck_kv(kv_order_sort_once(&list, keys->count, &batch));
+    ck_kv(kv_order_sort_once(&list, keys->count, NULL, &batch));
     ck_assert_uint_eq(batch->first, 0);
     ck_assert_uint_eq(batch->end, keys->count);
     check_batch(keys, batch);
@@ -268,7 +268,7 @@ static void *sort_largest_keys(void *context)
     struct kv_item_list list = list_of(keys);
     struct kv_batch *batch;
 
-    ck_kv(kv_order_sort_once(&list, keys->count, &batch));
+    ck_kv(kv_order_sort_once(&list, keys->count, NULL, &batch));
     return batch;
 }
 

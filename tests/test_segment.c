@@ -224,7 +224,7 @@ START_TEST(test_segment_rebuilds_a_foreign_index)
     stale.digest ^= _i == 0;
     stale.salt ^= _i == 1;
     stale.end_bytes -= _i == 2 ? KV_COMMIT_BYTES : 0;
-    ck_kv(kv_index_build(place, &stale, kv_buffer_slice(&world.log.bytes), &item, 1, NULL));
+    ck_kv(kv_index_build(place, &stale, kv_buffer_slice(&world.log.bytes), &item, 1, NULL, NULL));
     if (_i == 3)
         ck_assert(kv_memfs_write_file(world.fixture.fs, fixture_index_path(NUMBER),
                                       kv_slice_text("not an index")));
