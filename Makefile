@@ -26,6 +26,7 @@ TEST_C  := $(wildcard tests/test_*.c)
 BENCH_C := $(wildcard tests/bench/bench_*.c)
 TORTURE_C := $(wildcard tests/torture/*.c)
 DIFFERENTIAL_C := $(wildcard tests/differential/*.c)
+POWER_C := $(wildcard tests/power/*.c)
 HELP_C  := $(filter-out tests/test_%,$(wildcard tests/*.c))
 # Tests that speak to SQLite are linked with it and with the extension's modules.
 SQLITE_TEST_C := $(shell grep -l sqlite3 $(TEST_C) /dev/null)
@@ -96,6 +97,8 @@ $(BUILD)/torture: $(TORTURE_C:%.c=$(BUILD)/%.o) $(EXT_A) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -lsqlite3 -lm -ldl
 $(BUILD)/differential: $(DIFFERENTIAL_C:%.c=$(BUILD)/%.o) $(EXT_A) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -lsqlite3 -lm -ldl
+$(BUILD)/power: $(POWER_C:%.c=$(BUILD)/%.o) $(HELP_A) $(CORE_A)
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ $(CORE_A) $(CHECK_LIBS)
 $(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BUILD)/tests/bench/common.o $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -Wl,--as-needed -lsqlite3 -lm
 
@@ -123,15 +126,16 @@ unit: $(TESTS)
 .PHONY: check
 check: ## build and run all tests; installs what is missing first
 	@.ci/install build check
-	@$(MAKE_QUIETLY) kv.so libkv.a $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential
+	@$(MAKE_QUIETLY) kv.so libkv.a $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential \
+	    $(BUILD)/power
 	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_bench.sh \
-	    tests/run_torture.sh tests/run_differential.sh tests/lint.sh
+	    tests/run_torture.sh tests/run_differential.sh tests/run_power.sh tests/lint.sh
 
 # Called in sanitized build directories; SHELL_PRELOAD goes into the sqlite3 shell.
 .PHONY: check-sanitized
-check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential
-	@KILLS=50 STATEMENTS=20000 SEED=1000 $(RUN) tests/run.sh $(TESTS) tests/run_sql.sh \
-	    tests/run_readme.sh tests/run_torture.sh tests/run_differential.sh
+check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential $(BUILD)/power
+	@KILLS=50 STATEMENTS=20000 SEED=1000 STATES=5000 $(RUN) tests/run.sh $(TESTS) tests/run_sql.sh \
+	    tests/run_readme.sh tests/run_torture.sh tests/run_differential.sh tests/run_power.sh
 
 .PHONY: check-asan
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -152,11 +156,13 @@ check-tsan: ## the tests with threads under ThreadSanitizer
 .PHONY: torture
 torture: ## the long versions of what has one (TORTURE=2 … for longer ones)
 	@.ci/install build check
-	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BUILD)/torture $(BUILD)/differential $(BUILD)/test_process_deaths
+	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BUILD)/torture $(BUILD)/differential $(BUILD)/power \
+	    $(BUILD)/test_process_deaths
 	@KILLS=$$((3000 * $(TORTURE))) STATEMENTS=$$((5000000 * $(TORTURE))) SEED=$$(date +%s)000000 \
+	    STATES=$$((1000000 * $(TORTURE))) \
 	    KV_TEST_SCALE=$$((2 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
 	    PROGRAM_TIMEOUT=$$((3600 * $(TORTURE))) $(RUN) tests/run.sh tests/run_torture.sh \
-	    tests/run_differential.sh $(BUILD)/test_process_deaths
+	    tests/run_differential.sh tests/run_power.sh $(BUILD)/test_process_deaths
 
 .PHONY: check-hosts
 check-hosts: ## one suite through every language that carries SQLite, old and new

@@ -532,6 +532,7 @@ static void write_bytes(struct kv_memfs *fs, struct memfs_node *node, uint64_t o
 {
     if (size == 0)
         return;
+    kv_memfs_touch(node, offset + size);
     memcpy(node->cached + offset, data, size);
     if (offset + size > node->size)
         node->size = offset + size;
@@ -719,6 +720,8 @@ static enum kv_status memfs_map(struct kv_file *file, uint64_t size, bool writab
     if (entry.st != KV_OK)
         return leave(fs, entry.st);
     handle->node->mapped = true;
+    if (writable)
+        kv_memfs_touch(handle->node, size);
     handle->node->mapped_writable |= writable;
     *out = handle->node->cached;
     if (writable && fs->others)

@@ -43,13 +43,13 @@ void kv_memfs_free(struct kv_memfs *fs)
         struct memfs_node *node = fs->nodes;
 
         fs->nodes = node->next;
-        kv_memfs_node_free(node);
+        kv_memfs_node_free(fs, node);
     }
     while (fs->retired) {
         struct memfs_retired *retired = fs->retired;
 
         fs->retired = retired->next;
-        kv_memfs_block_free(retired->block);
+        kv_memfs_block_free(fs, retired->block, retired->touched);
         free(retired);
     }
     kv_memfs_free_aliases(&fs->first);
@@ -74,14 +74,11 @@ struct kv_io *kv_memfs_io(struct kv_memfs *fs)
 static void clone_file(struct memfs_node *to, const struct memfs_node *from)
 {
     uint64_t dirty_from, dirty_to;
-    uint64_t cached = from->size;
-    uint64_t durable = from->durable_size;
 
-    /* What was written back ahead of the size lies within the dirty range. */
     kv_memfs_dirty_range(from, &dirty_from, &dirty_to);
-    durable = durable > dirty_to ? durable : dirty_to;
-    memcpy(to->cached, from->cached, cached);
-    memcpy(to->durable, from->durable, durable);
+    kv_memfs_touch(to, from->touched);
+    memcpy(to->cached, from->cached, from->touched);
+    memcpy(to->durable, from->durable, from->touched);
     to->size = from->size;
     to->durable_size = from->durable_size;
     /* To the byte, but for what was stored through a mapping. */
@@ -273,8 +270,8 @@ static void retire_block(struct kv_memfs *fs, struct memfs_node *file)
     struct memfs_retired *retired = kv_memfs_need(malloc(sizeof(*retired)));
     uint8_t *block = kv_memfs_block_new(fs);
 
-    memcpy(block + KV_MEMFS_FILE_BYTES, file->durable, file->durable_size);
-    *retired = (struct memfs_retired){fs->retired, file->cached};
+    memcpy(block + KV_MEMFS_FILE_BYTES, file->durable, file->touched);
+    *retired = (struct memfs_retired){fs->retired, file->cached, file->touched};
     fs->retired = retired;
     file->cached = block;
     file->durable = block + KV_MEMFS_FILE_BYTES;
@@ -291,7 +288,7 @@ void kv_memfs_kill(struct kv_memfs *fs)
         if (!node->mapped_writable)
             continue;
         retire_block(fs, node);
-        memcpy(node->cached, cached, node->size);
+        memcpy(node->cached, cached, node->touched);
         kv_memfs_dirty(node, 0, node->size); /* what was stored there is not known */
     }
     unlock(fs);
@@ -301,18 +298,14 @@ static void crash_file(struct kv_memfs *fs, struct memfs_node *file, choose_func
                        void *context)
 {
     uint64_t size = choose_size(fs, file, choose, context);
-    uint64_t from, to;
 
     choose_sectors(fs, file, size, choose, context);
-    kv_memfs_dirty_range(file, &from, &to);
-    to = to > file->durable_size ? to : file->durable_size;
-    if (size < to)
-        memset(file->durable + size, 0, to - size);
-    to = to > file->size ? to : file->size;
+    if (size < file->touched)
+        memset(file->durable + size, 0, file->touched - size);
     file->size = file->durable_size = size;
     if (file->mapped)
         retire_block(fs, file);
-    memcpy(file->cached, file->durable, to);
+    memcpy(file->cached, file->durable, file->touched);
     file->dirty_from = file->dirty_to = 0;
     free(file->lost);
     file->lost = NULL;
@@ -530,6 +523,7 @@ bool kv_memfs_flip_bit(struct kv_memfs *fs, const char *path, uint64_t offset, u
     node = find_file(fs, path);
     found = node && offset < node->size;
     if (found) {
+        kv_memfs_touch(node, offset + 1);
         node->cached[offset] ^= (uint8_t)(1 << bit);
         node->durable[offset] ^= (uint8_t)(1 << bit);
     }

@@ -35,19 +35,62 @@ uint64_t kv_memfs_next_random(uint64_t *state)
 
 /* ---- Nodes */
 
+/*
+ * Blocks of small files are kept and used again: memory that the kernel has zeroed already is what
+ * tests with very many short-lived worlds mostly wait for.
+ */
+enum { POOL_BLOCKS = 64, POOL_TOUCHED_MAX = 4 * 1048576 };
+static struct {
+    pthread_mutex_t mutex;
+    uint8_t *blocks[POOL_BLOCKS];
+    size_t count;
+} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static uint8_t *take_from_pool(void)
+{
+    uint8_t *block = NULL;
+
+    pthread_mutex_lock(&pool.mutex);
+    if (pool.count > 0)
+        block = pool.blocks[--pool.count];
+    pthread_mutex_unlock(&pool.mutex);
+    return block;
+}
+
+/* False: it is full. */
+static bool put_into_pool(uint8_t *block, uint64_t touched)
+{
+    bool ok;
+
+    memset(block, 0, touched);
+    memset(block + KV_MEMFS_FILE_BYTES, 0, touched);
+    pthread_mutex_lock(&pool.mutex);
+    ok = pool.count < POOL_BLOCKS;
+    if (ok)
+        pool.blocks[pool.count++] = block;
+    pthread_mutex_unlock(&pool.mutex);
+    return ok;
+}
+
 /* Where there are several processes, they must be able to see a block at several addresses. */
 uint8_t *kv_memfs_block_new(const struct kv_memfs *fs)
 {
     int sharing = fs->others ? MAP_SHARED : MAP_PRIVATE;
-    void *block = mmap(NULL, 2 * (size_t)KV_MEMFS_FILE_BYTES, PROT_READ | PROT_WRITE,
-                       sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *block = fs->others ? NULL : take_from_pool();
+
+    if (block)
+        return block;
+    block = mmap(NULL, 2 * (size_t)KV_MEMFS_FILE_BYTES, PROT_READ | PROT_WRITE,
+                 sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return kv_memfs_need(block == MAP_FAILED ? NULL : block);
 }
 
-void kv_memfs_block_free(uint8_t *block)
+void kv_memfs_block_free(const struct kv_memfs *fs, uint8_t *block, uint64_t touched)
 {
-    if (block)
+    if (!block)
+        return;
+    if (fs->others || touched > POOL_TOUCHED_MAX || !put_into_pool(block, touched))
         munmap(block, 2 * (size_t)KV_MEMFS_FILE_BYTES);
 }
 
@@ -74,12 +117,18 @@ void kv_memfs_names_clear(struct memfs_names *names)
     *names = (struct memfs_names){0};
 }
 
-void kv_memfs_node_free(struct memfs_node *node)
+void kv_memfs_touch(struct memfs_node *node, uint64_t end)
+{
+    end += (SECTOR - end % SECTOR) % SECTOR;
+    node->touched = end > node->touched ? end : node->touched;
+}
+
+void kv_memfs_node_free(const struct kv_memfs *fs, struct memfs_node *node)
 {
     kv_memfs_changes_forget(node);
     kv_memfs_names_clear(&node->cached_names);
     kv_memfs_names_clear(&node->durable_names);
-    kv_memfs_block_free(node->cached);
+    kv_memfs_block_free(fs, node->cached, node->touched);
     free(node->lost);
     free(node->locks);
     free(node);
@@ -237,6 +286,7 @@ void kv_memfs_dirty(struct memfs_node *file, uint64_t from, uint64_t to)
 {
     if (from >= to)
         return;
+    kv_memfs_touch(file, to);
     if (file->dirty_from == file->dirty_to) {
         file->dirty_from = from;
         file->dirty_to = to;
@@ -250,8 +300,11 @@ void kv_memfs_dirty(struct memfs_node *file, uint64_t from, uint64_t to)
 void kv_memfs_resize(struct memfs_node *file, uint64_t size)
 {
     if (size < file->size) {
-        memset(file->cached + size, 0, file->size - size);
-        kv_memfs_dirty(file, size, file->size);
+        uint64_t end = file->size < file->touched ? file->size : file->touched;
+
+        if (size < file->touched)
+            memset(file->cached + size, 0, file->touched - size);
+        kv_memfs_dirty(file, size, end);
     }
     file->size = size;
 }
@@ -264,6 +317,8 @@ void kv_memfs_dirty_range(const struct memfs_node *file, uint64_t *from, uint64_
         *from = 0;
         *to = *to > file->size ? *to : file->size;
     }
+    *to = *to < file->touched ? *to : file->touched;
+    *from = *from < *to ? *from : *to;
     *from -= *from % SECTOR;
     *to += (SECTOR - *to % SECTOR) % SECTOR;
 }
@@ -280,7 +335,7 @@ void kv_memfs_flush(struct memfs_node *file)
     for (uint64_t at = from; file->lost && at < to; at += SECTOR)
         if (!file->lost[at / SECTOR])
             memcpy(file->durable + at, file->cached + at, SECTOR);
-    if (file->durable_size > file->size)
-        memset(file->durable + file->size, 0, file->durable_size - file->size);
+    if (file->touched > file->size)
+        memset(file->durable + file->size, 0, file->touched - file->size);
     file->durable_size = file->size;
 }

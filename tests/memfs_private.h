@@ -55,6 +55,7 @@ struct memfs_node {
     uint8_t *cached, *durable;
     uint64_t size, durable_size;
     uint64_t dirty_from, dirty_to; /* outside, the halves are equal */
+    uint64_t touched;              /* both halves are zeros behind it */
     uint8_t
         *lost; /* a byte a sector: in the cache after a failed sync, not to be synced; or NULL */
     bool mapped, mapped_writable;
@@ -75,6 +76,7 @@ enum { MEMFS_FAULTS = 8 };
 struct memfs_retired {
     struct memfs_retired *next;
     uint8_t *block;
+    uint64_t touched;
 };
 
 /* A mapping that one process may store through, at an address of its own. */
@@ -130,8 +132,10 @@ uint64_t kv_memfs_next_random(uint64_t *state);
 
 struct memfs_node *kv_memfs_node_new(struct kv_memfs *fs, bool is_directory);
 uint8_t *kv_memfs_block_new(const struct kv_memfs *fs);
-void kv_memfs_block_free(uint8_t *block);
-void kv_memfs_node_free(struct memfs_node *node);
+void kv_memfs_block_free(const struct kv_memfs *fs, uint8_t *block, uint64_t touched);
+void kv_memfs_touch(struct memfs_node *node,
+                    uint64_t end); /* before something is stored below it */
+void kv_memfs_node_free(const struct kv_memfs *fs, struct memfs_node *node);
 
 struct memfs_node *kv_memfs_names_find(const struct memfs_names *names, const char *name);
 void kv_memfs_names_set(struct memfs_names *names, const char *name, struct memfs_node *node);
