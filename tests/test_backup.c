@@ -553,6 +553,36 @@ START_TEST(test_backup_of_a_readonly_store_with_a_pending_group)
 }
 END_TEST
 
+/* Its writer died with a log sealed, but not indexed, and went on to the next one before. */
+START_TEST(test_backup_of_a_readonly_store_with_an_unindexed_log)
+{
+    uint64_t digest, copied_bytes;
+
+    fill();
+    engine_only_seal(&world);
+    world_put(&world, "e", "1");
+    kv_memfs_settle(world.fs);
+    world_kill(&world);
+    world.options.readonly = true;
+    world_open(&world);
+    ck_assert_uint_ne(engine_of(&world)->manifest.unindexed.number, 0);
+    digest = world_files_digest(&world);
+    if (_i)
+        refuse_links();
+    copied_bytes = backup();
+    ck_assert_uint_gt(copied_bytes, _i ? 4 * KV_HEADER_BYTES : KV_HEADER_BYTES);
+    kv_memfs_heal(world.fs);
+    expect_backup("a=2 b=1 d=1 e=1");
+    backup();
+    expect_backup("a=2 b=1 d=1 e=1");
+    ck_assert_uint_eq(world_files_digest(&world), digest);
+    reopen_writable();
+    change();
+    backup();
+    expect_backup(changed);
+}
+END_TEST
+
 START_TEST(test_backup_of_a_readonly_store)
 {
     uint64_t digest;
@@ -637,6 +667,7 @@ static Suite *backup_suite(void)
     tcase_add_test(tests, test_backup_waits_for_a_writer_in_vain);
     tcase_add_loop_test(tests, test_backup_of_damage, 0, 2);
     tcase_add_loop_test(tests, test_backup_of_a_readonly_store, 0, 2);
+    tcase_add_loop_test(tests, test_backup_of_a_readonly_store_with_an_unindexed_log, 0, 2);
     tcase_add_test(tests, test_backup_of_a_readonly_store_with_a_pending_group);
     tcase_add_test(tests, test_backup_beside_a_writer);
     suite_add_tcase(suite, tests);
