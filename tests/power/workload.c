@@ -404,8 +404,11 @@ static void seal_log(struct run *run)
     if (failed(run, kv_writer_take(engine, 0)))
         return;
     find_out(run);
-    failed(run, kv_writer_seal(engine, false));
+    failed(run, kv_writer_seal(engine, false, NULL));
     kv_engine_drop_writer(engine, false);
+    note_durable(run);
+    if (percent(run, 60)) /* else it stays without an index for a while */
+        failed(run, kv_seal_finish(engine, NULL));
     note_durable(run);
 }
 
