@@ -27,6 +27,7 @@ BENCH_C := $(wildcard tests/bench/bench_*.c)
 TORTURE_C := $(wildcard tests/torture/*.c)
 DIFFERENTIAL_C := $(wildcard tests/differential/*.c)
 POWER_C := $(wildcard tests/power/*.c)
+SCHEDULE_C := $(wildcard tests/schedules/*.c)
 HELP_C  := $(filter-out tests/test_%,$(wildcard tests/*.c))
 # Tests that speak to SQLite are linked with it and with the extension's modules.
 SQLITE_TEST_C := $(shell grep -l sqlite3 $(TEST_C) /dev/null)
@@ -99,6 +100,11 @@ $(BUILD)/differential: $(DIFFERENTIAL_C:%.c=$(BUILD)/%.o) $(EXT_A) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -lsqlite3 -lm -ldl
 $(BUILD)/power: $(POWER_C:%.c=$(BUILD)/%.o) $(HELP_A) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ $(CORE_A) $(CHECK_LIBS)
+# The engine once more, with a seam at each access to what processes share.
+$(BUILD)/yield/%.o: %.c
+	$(COMPILE) -DKV_YIELD -Itests -c -o $@ $<
+$(BUILD)/schedules: $(SCHEDULE_C:%.c=$(BUILD)/yield/%.o) $(CORE_C:%.c=$(BUILD)/yield/%.o) $(HELP_A)
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^
 $(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BUILD)/tests/bench/common.o $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -Wl,--as-needed -lsqlite3 -lm
 
@@ -127,9 +133,10 @@ unit: $(TESTS)
 check: ## build and run all tests; installs what is missing first
 	@.ci/install build check
 	@$(MAKE_QUIETLY) kv.so libkv.a $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential \
-	    $(BUILD)/power
+	    $(BUILD)/power $(BUILD)/schedules
 	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_bench.sh \
-	    tests/run_torture.sh tests/run_differential.sh tests/run_power.sh tests/lint.sh
+	    tests/run_torture.sh tests/run_differential.sh tests/run_power.sh \
+	    tests/run_schedules.sh tests/lint.sh
 
 # Called in sanitized build directories; SHELL_PRELOAD goes into the sqlite3 shell.
 .PHONY: check-sanitized
@@ -157,12 +164,12 @@ check-tsan: ## the tests with threads under ThreadSanitizer
 torture: ## the long versions of what has one (TORTURE=2 … for longer ones)
 	@.ci/install build check
 	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BUILD)/torture $(BUILD)/differential $(BUILD)/power \
-	    $(BUILD)/test_process_deaths
-	@KILLS=$$((3000 * $(TORTURE))) STATEMENTS=$$((5000000 * $(TORTURE))) SEED=$$(date +%s)000000 \
+	    $(BUILD)/schedules $(BUILD)/test_process_deaths
+	@SCHEDULES=--full KILLS=$$((3000 * $(TORTURE))) STATEMENTS=$$((5000000 * $(TORTURE))) SEED=$$(date +%s)000000 \
 	    STATES=$$((1000000 * $(TORTURE))) \
 	    KV_TEST_SCALE=$$((2 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
 	    PROGRAM_TIMEOUT=$$((3600 * $(TORTURE))) $(RUN) tests/run.sh tests/run_torture.sh \
-	    tests/run_differential.sh tests/run_power.sh $(BUILD)/test_process_deaths
+	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh $(BUILD)/test_process_deaths
 
 .PHONY: check-hosts
 check-hosts: ## one suite through every language that carries SQLite, old and new

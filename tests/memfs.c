@@ -7,18 +7,6 @@
 
 enum { SECTOR = KV_MEMFS_SECTOR_BYTES };
 
-/* A handle of a file or a directory. */
-struct memfs_handle {
-    union {
-        struct kv_dir dir;
-        struct kv_file file;
-    } base;
-    uint64_t device; /* of the world that it was opened in: see kv_memfs.device */
-    bool writable;
-    struct memfs_node *node;
-    char *path;
-};
-
 static struct memfs_process *process_of(struct kv_io *io)
 {
     return (struct memfs_process *)io;

@@ -72,6 +72,18 @@ struct memfs_fault {
 
 enum { MEMFS_FAULTS = 8 };
 
+/* A handle of a file or a directory. */
+struct memfs_handle {
+    union {
+        struct kv_dir dir;
+        struct kv_file file;
+    } base;
+    uint64_t device; /* of the world that it was opened in: see kv_memfs.device */
+    bool writable;
+    struct memfs_node *node;
+    char *path;
+};
+
 /* A block whose mappings may still be read by the dead. */
 struct memfs_retired {
     struct memfs_retired *next;
