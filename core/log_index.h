@@ -11,7 +11,7 @@
 
 /*
  * Describe the log up to `end` as a sealed segment, as far as that is known
- * without looking at its records: no totals of entries, no keys.
+ * without looking at its records: no totals of entries, no keys. What `*out` held is not released.
  */
 void kv_log_describe(const struct kv_log *log, const struct kv_log_tail *end,
                      struct kv_segment_info *out);

@@ -15,6 +15,7 @@ enum kv_status kv_seal_add(struct kv_manifest *next, const struct kv_log *log,
         return KV_OK;
     if (kv_manifest_has_unindexed(next))
         return kv_fail(KV_CORRUPT, "%s/MANIFEST: somebody else has sealed a log", log->place->path);
+    kv_segment_info_release(&next->unindexed);
     kv_log_describe(log, end, &next->unindexed);
     next->log_bytes_written += end->end_bytes;
     return KV_OK;
