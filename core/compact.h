@@ -16,8 +16,8 @@
  * that appear while the merge works are newer, so this cannot become wrong.
  * Uncommitted and unsealed records live in logs, which are newer than every run.
  *
- * Nothing is unlinked before the manifest without it is durable, and damaged
- * input stops the merge with everything as it was.
+ * Merges go a segment of output at a time: rewrite.h. Nothing is unlinked before the
+ * manifest without it is durable, and damaged input stops a step with everything as it was.
  */
 #ifndef KV_COMPACT_H
 #define KV_COMPACT_H
@@ -28,12 +28,17 @@
 
 struct kv_policy kv_compact_policy(const struct kv_settings *settings);
 
-/* Carry out what the policy says until it has nothing more to say. COMPACTOR is held. KV_INTERRUPTED leaves the runs as they were. */
+/* Carry out what the policy says until it has nothing more to say. COMPACTOR is held. KV_INTERRUPTED: some of it is done. */
 enum kv_status kv_compact_by_policy(struct kv_engine *engine,
                                     const struct kv_settings *settings) KV_WARN_UNUSED;
 
-/* Merge all runs into one without dead records, if there is anything to gain. COMPACTOR is held. */
-enum kv_status kv_compact_all(struct kv_engine *engine,
-                              const struct kv_settings *settings) KV_WARN_UNUSED;
+/*
+ * Merge all runs that there are into one without dead records, if there is anything to
+ * gain. COMPACTOR is held. With a budget (NULL: none) it does about that much, going on where an
+ * earlier call has stopped; `*left_bytes` (may be NULL) is what is still to be read: 0 when done.
+ */
+enum kv_status kv_compact_all(struct kv_engine *engine, const struct kv_settings *settings,
+                              const struct kv_compact_budget *budget,
+                              uint64_t *left_bytes) KV_WARN_UNUSED;
 
 #endif

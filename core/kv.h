@@ -269,6 +269,21 @@ void kv_scan_close(struct kv_scan *scan); /* NULL is fine */
 enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *settings,
                           uint64_t *freed_bytes) KV_WARN_UNUSED;
 
+/* How much to do of a compaction; 0: as much as there is. */
+struct kv_compact_budget {
+    uint64_t bytes; /* to write, about */
+    uint64_t ms;    /* to take, about */
+};
+
+/*
+ * The same, a part at a time: each call does about as much as the budget says, going on where the one
+ * before has stopped, in this process or another. `*left_bytes`: how much is still to be
+ * rewritten; 0: done, but for what was committed since it was begun.
+ */
+enum kv_status kv_compact_some(struct kv_store *store, const struct kv_settings *settings,
+                               const struct kv_compact_budget *budget,
+                               uint64_t *left_bytes) KV_WARN_UNUSED;
+
 /* Make every committed transaction durable. `*seq` (may be NULL): the last durable one. */
 enum kv_status kv_sync(struct kv_store *store, uint64_t *seq) KV_WARN_UNUSED;
 

@@ -45,15 +45,15 @@ static enum kv_status take_compactor(struct kv_engine *engine, const struct kv_s
     return st;
 }
 
-enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *settings,
-                          uint64_t *freed_bytes)
+/* With a budget, only part of it: then `*bytes` is what is left to do, else what was freed. */
+static enum kv_status compact(struct kv_store *store, const struct kv_settings *settings,
+                              const struct kv_compact_budget *budget, uint64_t *bytes)
 {
     struct kv_engine *engine = &store->engine;
-    uint64_t before, after;
+    uint64_t before, after, left;
     enum kv_status st = kv_engine_check_writable(engine);
 
-    if (freed_bytes)
-        *freed_bytes = 0;
+    *bytes = 0;
     if (st != KV_OK)
         return st;
     settings = kv_store_settings(store, settings);
@@ -64,12 +64,29 @@ enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *sett
         st = take_compactor(engine, settings);
     if (st != KV_OK)
         return st;
-    st = kv_compact_all(engine, settings);
+    st = kv_compact_all(engine, settings, budget, &left);
     kv_engine_drop_compactor(engine);
     after = files_bytes(engine);
-    if (st == KV_OK && freed_bytes && after < before)
-        *freed_bytes = before - after;
+    if (st == KV_OK)
+        *bytes = budget ? left : after < before ? before - after : 0;
     return st;
+}
+
+enum kv_status kv_compact(struct kv_store *store, const struct kv_settings *settings,
+                          uint64_t *freed_bytes)
+{
+    uint64_t bytes;
+    enum kv_status st = compact(store, settings, NULL, &bytes);
+
+    if (freed_bytes)
+        *freed_bytes = bytes;
+    return st;
+}
+
+enum kv_status kv_compact_some(struct kv_store *store, const struct kv_settings *settings,
+                               const struct kv_compact_budget *budget, uint64_t *left_bytes)
+{
+    return compact(store, settings, budget, left_bytes);
 }
 
 /* Becoming the writer makes all that is committed durable, if others have left it in doubt. */

@@ -154,6 +154,24 @@ enum kv_status kv_manifest_replace_runs(struct kv_manifest *manifest, size_t fir
                                         unsigned tier, struct kv_segment_info *segments,
                                         size_t segment_count) KV_WARN_UNUSED;
 
+/* A step of a merge: how far its output has come, and which runs take part. */
+struct kv_merge_step {
+    size_t first, input_count;  /* the inputs, newest first */
+    bool has_output;            /* the run behind them is the output of earlier steps */
+    unsigned tier;              /* the output's */
+    bool is_last;               /* nothing is left in the inputs */
+    struct kv_slice done_up_to; /* last key of the output; unless is_last */
+};
+
+/*
+ * Append `*output` (taken over; number 0: nothing was written) to the merge's output run, hide in the inputs
+ * what that holds, and drop segments that are hidden as a whole; in the end, the inputs.
+ * An unfinished merge has an id of its own. On failure the manifest is fit for nothing but release.
+ */
+enum kv_status kv_manifest_advance_merge(struct kv_manifest *manifest,
+                                         const struct kv_merge_step *step,
+                                         struct kv_segment_info *output) KV_WARN_UNUSED;
+
 /* Join runs first … first+count-1, whose key ranges ascend from oldest to newest, into one of `tier`. */
 enum kv_status kv_manifest_join_runs(struct kv_manifest *manifest, size_t first, size_t count,
                                      unsigned tier) KV_WARN_UNUSED;

@@ -85,6 +85,47 @@ static bool can_join(const struct kv_manifest *manifest, const struct kv_policy 
     return large_enough(bytes, segment_count, policy);
 }
 
+/* ---- Open merges: runs with one id, side by side */
+
+/* Go on with the merge that the run is part of. */
+static struct kv_choice resume(const struct kv_manifest *manifest, size_t run)
+{
+    uint64_t id = manifest->runs[run].merge_id;
+    size_t first = run, end = run + 1;
+
+    while (first > 0 && manifest->runs[first - 1].merge_id == id)
+        first--;
+    while (end < manifest->run_count && manifest->runs[end].merge_id == id)
+        end++;
+    return (struct kv_choice){KV_ACTION_RESUME, first, end - first, manifest->runs[end - 1].tier};
+}
+
+struct kv_choice kv_policy_resume_oldest(const struct kv_manifest *manifest)
+{
+    for (size_t i = manifest->run_count; i-- > 0;) {
+        if (manifest->runs[i].merge_id != 0)
+            return resume(manifest, i);
+    }
+    return (struct kv_choice){.action = KV_ACTION_NONE};
+}
+
+/* A merge counts for the tier of its newest run. */
+static struct kv_choice resume_in_tier(const struct kv_manifest *manifest,
+                                       const struct kv_policy *policy, unsigned tier)
+{
+    for (size_t i = 0; i < manifest->run_count; i++) {
+        const struct kv_run *run = &manifest->runs[i];
+
+        if (run->merge_id == 0 || (i > 0 && run[-1].merge_id == run->merge_id))
+            continue;
+        if (tier_of(run, policy) == tier)
+            return resume(manifest, i);
+    }
+    return (struct kv_choice){.action = KV_ACTION_NONE};
+}
+
+/* ---- Tiers */
+
 /* What becomes of a tier. */
 static struct kv_choice choose_for_tier(const struct kv_manifest *manifest,
                                         const struct kv_policy *policy, unsigned tier)
@@ -164,8 +205,10 @@ struct kv_choice kv_policy_choose(const struct kv_manifest *manifest,
     assert(policy->fanout >= 2);
     assert(policy->tier_count >= 1 && policy->tier_count <= KV_TIER_COUNT);
     for (unsigned tier = 0; tier < policy->tier_count; tier++) {
-        struct kv_choice choice = choose_for_tier(manifest, policy, tier);
+        struct kv_choice choice = resume_in_tier(manifest, policy, tier);
 
+        if (choice.action == KV_ACTION_NONE)
+            choice = choose_for_tier(manifest, policy, tier);
         if (choice.action != KV_ACTION_NONE)
             return choice;
     }

@@ -22,6 +22,7 @@ enum kv_action {
     KV_ACTION_JOIN,    /* ascending, disjoint runs become one without rewriting */
     KV_ACTION_MERGE,   /* a full tier goes down one tier */
     KV_ACTION_REWRITE, /* too much of a range is dead */
+    KV_ACTION_RESUME,  /* go on with an open merge: its inputs, and its output as the oldest run */
 };
 
 struct kv_choice {
@@ -34,18 +35,22 @@ struct kv_choice {
 /*
  * The most useful action, or KV_ACTION_NONE. In this order:
  *
- * 1. The lowest tier with `fanout` runs or more: joins them if their key ranges
+ * 1. The lowest tier with an open merge, which is resumed, or with `fanout` runs or
+ *    more: joins them if their key ranges
  *    ascend from oldest to newest and segments would not be too small (on
  *    average about a quarter of max_segment_bytes), else merges them into the
  *    next tier; the last tier goes into itself.
  * 2. The run whose dead share is largest, if it reaches garbage_ratio.
  *
- * Runs of an open merge are never chosen, nor runs newer than those in their
+ * Runs of an open merge are chosen for nothing else, nor are runs newer than those in their
  * tier. Applying choices until NONE always ends: a join or merge leaves fewer
  * runs, a rewrite leaves nothing dead.
  */
 struct kv_choice kv_policy_choose(const struct kv_manifest *manifest,
                                   const struct kv_policy *policy);
+
+/* Go on with the open merge of the oldest runs; KV_ACTION_NONE: none is open. */
+struct kv_choice kv_policy_resume_oldest(const struct kv_manifest *manifest);
 
 /*
  * Why the policy leaves a run, or what it will do with it, now or after other

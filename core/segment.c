@@ -328,3 +328,17 @@ enum kv_status kv_segment_sample(struct kv_segment *segment, uint64_t position,
         kv_segment_entry(&record, out);
     return st;
 }
+
+uint64_t kv_segment_bytes_past(struct kv_segment *segment, struct kv_slice key)
+{
+    struct kv_index *index = kv_segment_index(segment);
+    uint64_t count = kv_index_entry_count(index), low, high;
+
+    if (kv_slice_compare(key, kv_buffer_slice(&segment->info.min_key)) < 0)
+        return segment->info.end_bytes;
+    if (kv_slice_compare(key, kv_buffer_slice(&segment->info.max_key)) >= 0)
+        return 0;
+    if (kv_index_narrow(index, key, &low, &high) != KV_OK || count == 0)
+        return segment->info.end_bytes;
+    return (uint64_t)((double)segment->info.end_bytes * (double)(count - low) / (double)count);
+}

@@ -72,6 +72,9 @@ void kv_segment_scan_all(const struct kv_segment *segment, struct kv_segment_sca
 enum kv_status kv_segment_sample(struct kv_segment *segment, uint64_t position,
                                  struct kv_entry *out) KV_WARN_UNUSED;
 
+/* About how many of its bytes belong to keys past `key`. */
+uint64_t kv_segment_bytes_past(struct kv_segment *segment, struct kv_slice key);
+
 /* Who asked for a check. */
 struct kv_segment_watcher {
     /* Something is wrong: `offset` in the data file, 0 for the index. */

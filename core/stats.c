@@ -352,7 +352,9 @@ enum kv_status kv_store_segments(struct kv_store *store, const struct kv_setting
     if (st == KV_OK && kv_manifest_has_unindexed(&view.manifest))
         st = report_unindexed(&reporting);
     for (size_t r = 0; r < view.manifest.run_count && st == KV_OK; r++)
-        st = report_run(&reporting, r, r >= view.merging_first && r < view.merging_end);
+        st = report_run(&reporting, r,
+                        view.manifest.runs[r].merge_id != 0 ||
+                            (r >= view.merging_first && r < view.merging_end));
     view_release(&view);
     return st;
 }

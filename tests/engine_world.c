@@ -56,9 +56,14 @@ enum kv_status engine_try_policy(struct world *world, const struct kv_settings *
     return merge(world, settings, kv_compact_by_policy);
 }
 
+static enum kv_status merge_all(struct kv_engine *engine, const struct kv_settings *settings)
+{
+    return kv_compact_all(engine, settings, NULL, NULL);
+}
+
 enum kv_status engine_try_merge(struct world *world, const struct kv_settings *settings)
 {
-    return merge(world, settings, kv_compact_all);
+    return merge(world, settings, merge_all);
 }
 
 const char *world_path(const char *name)

@@ -84,7 +84,7 @@ static struct kv_policy policy_of(unsigned fanout, unsigned tier_count)
 /* "merge 0-3 to 1", or "none". */
 static void describe(struct kv_choice choice, char *out, size_t size)
 {
-    static const char *const names[] = {"none", "join", "merge", "rewrite"};
+    static const char *const names[] = {"none", "join", "merge", "rewrite", "resume"};
 
     if (choice.action == KV_ACTION_NONE)
         snprintf(out, size, "none");
@@ -149,13 +149,16 @@ static const struct example join_examples[] = {
 };
 
 static const struct example open_merge_examples[] = {
-    {"!0:az !0:az", 2, 8, "none"},
-    {"!0:az70", 2, 8, "none"},
-    /* Newer runs wait for the open merge of their tier; those behind its output do not. */
-    {"0:az 0:az !0:az !0:az", 2, 8, "none"},
-    {"0:az !0:az !0:az !1:az 1:az 1:az", 2, 8, "merge 4-5 to 2"},
-    {"3:az !4:az 5:az 5:az", 2, 3, "merge 2-3 to 5"},
-    {"0:az !1:az 1:az", 2, 8, "none"},
+    {"!0:az !0:az", 2, 8, "resume 0-1 to 0"},
+    {"!0:az70", 2, 8, "resume 0-0 to 0"},
+    /* Newer runs wait for the open merge of their tier. */
+    {"0:az 0:az !0:az !0:az", 2, 8, "resume 2-3 to 0"},
+    {"0:az !0:az !0:az !1:az 1:az 1:az", 2, 8, "resume 1-3 to 1"},
+    {"3:az !4:az 5:az 5:az", 2, 3, "resume 1-1 to 4"},
+    /* Merges of lower tiers come first, be they open or due; those of higher ones do not. */
+    {"0:az 0:az !1:az !2:az", 2, 8, "merge 0-1 to 1"},
+    {"0:az !1:az !2:az 2:az 2:az", 2, 8, "resume 1-2 to 2"},
+    {"0:az50 !1:az !1:az", 4, 8, "resume 1-2 to 1"},
 };
 
 static const struct example garbage_examples[] = {
@@ -185,7 +188,7 @@ START_TEST(test_policy_joins_ascending_runs)
 }
 END_TEST
 
-START_TEST(test_policy_leaves_open_merges_alone)
+START_TEST(test_policy_resumes_open_merges)
 {
     assert_example(&open_merge_examples[_i]);
 }
@@ -470,8 +473,7 @@ int main(void)
 
     tcase_add_loop_test(tables, test_policy_merges_full_tiers, 0, COUNT_OF(tier_examples));
     tcase_add_loop_test(tables, test_policy_joins_ascending_runs, 0, COUNT_OF(join_examples));
-    tcase_add_loop_test(tables, test_policy_leaves_open_merges_alone, 0,
-                        COUNT_OF(open_merge_examples));
+    tcase_add_loop_test(tables, test_policy_resumes_open_merges, 0, COUNT_OF(open_merge_examples));
     tcase_add_loop_test(tables, test_policy_rewrites_garbage, 0, COUNT_OF(garbage_examples));
     tcase_add_test(tables, test_policy_joins_only_large_segments);
     tcase_add_test(tables, test_policy_compares_shares_exactly);
