@@ -1,6 +1,7 @@
 /* The scalar functions: see functions.h. */
 #include "functions.h"
 
+#include "budget.h"
 #include "catalog.h"
 #include "location.h"
 #include "maintenance.h"
@@ -15,6 +16,7 @@ static struct kv_connection *connection_of(sqlite3_context *context)
 /* What the tables visited so far add up to. Tables on one store count once. */
 struct total {
     uint64_t number;
+    const struct kv_compact_budget *budget; /* NULL: none */
     struct kv_store *stores[64]; /* the last ones; compacting again finds nothing to do */
     unsigned store_count;
 };
@@ -33,12 +35,12 @@ static bool is_done(struct total *total, struct kv_store *store)
 static int compact_table(void *context, struct kv_table *table)
 {
     struct total *total = (struct total *)context;
-    uint64_t freed_bytes = 0;
+    uint64_t bytes = 0;
     int code = kv_table_open(table);
 
     if (code == SQLITE_OK && !is_done(total, table->link->store))
-        code = kv_maintenance_compact(table, &freed_bytes);
-    total->number += freed_bytes;
+        code = kv_maintenance_compact(table, total->budget, &bytes);
+    total->number += bytes;
     return code;
 }
 
@@ -54,9 +56,10 @@ static int sync_table(void *context, struct kv_table *table)
 }
 
 static void run_on_tables(sqlite3_context *context, const char *caller, int argc,
-                          sqlite3_value **argv, int (*each)(void *context, struct kv_table *table))
+                          sqlite3_value **argv, int (*each)(void *context, struct kv_table *table),
+                          const struct kv_compact_budget *budget)
 {
-    struct total total = {.number = 0};
+    struct total total = {.budget = budget};
     char *error = NULL;
     int code = kv_catalog_each(connection_of(context), caller, argc ? argv[0] : NULL, each, &total,
                                &error);
@@ -69,12 +72,19 @@ static void run_on_tables(sqlite3_context *context, const char *caller, int argc
 
 static void compact_function(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
-    run_on_tables(context, "kv_compact", argc, argv, compact_table);
+    struct kv_compact_budget budget;
+    char *error = NULL;
+    int code = argc > 1 ? kv_budget_parse("kv_compact", argv[1], &budget, &error) : SQLITE_OK;
+
+    if (code == SQLITE_OK)
+        run_on_tables(context, "kv_compact", argc, argv, compact_table, argc > 1 ? &budget : NULL);
+    else
+        kv_result_error(context, code, error);
 }
 
 static void sync_function(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
-    run_on_tables(context, "kv_sync", argc, argv, sync_table);
+    run_on_tables(context, "kv_sync", argc, argv, sync_table, NULL);
 }
 
 /* ---- kv_backup */
@@ -179,6 +189,7 @@ int kv_functions_register(struct kv_connection *connection)
         /* What touches files must not be called by the schema of a crafted database. */
         {"kv_compact", 0, SQLITE_DIRECTONLY, compact_function},
         {"kv_compact", 1, SQLITE_DIRECTONLY, compact_function},
+        {"kv_compact", 2, SQLITE_DIRECTONLY, compact_function},
         {"kv_sync", 0, SQLITE_DIRECTONLY, sync_function},
         {"kv_sync", 1, SQLITE_DIRECTONLY, sync_function},
         {"kv_backup", 2, SQLITE_DIRECTONLY, backup_function},

@@ -33,7 +33,8 @@ static struct kv_settings settings_of(const struct kv_table *table)
     return settings;
 }
 
-int kv_maintenance_compact(struct kv_table *table, uint64_t *freed_bytes)
+int kv_maintenance_compact(struct kv_table *table, const struct kv_compact_budget *budget,
+                           uint64_t *bytes)
 {
     struct kv_connection *connection = table->connection;
     struct kv_settings settings;
@@ -41,14 +42,15 @@ int kv_maintenance_compact(struct kv_table *table, uint64_t *freed_bytes)
     enum kv_status st;
     int code = prepare(table, "compacting");
 
-    *freed_bytes = 0;
+    *bytes = 0;
     if (code != SQLITE_OK)
         return code;
     if (table->definition.readonly)
         return kv_table_error(table, SQLITE_READONLY, "the table was created with readonly=1");
     settings = settings_of(table);
     before = kv_connection_begin_work(connection);
-    st = kv_compact(table->link->store, &settings, freed_bytes);
+    st = budget ? kv_compact_some(table->link->store, &settings, budget, bytes)
+                : kv_compact(table->link->store, &settings, bytes);
     kv_connection_end_work(connection, before);
     return kv_table_status(table, st);
 }
@@ -92,7 +94,7 @@ int kv_maintenance_command(struct kv_table *table, sqlite3_value *command)
     if (!name)
         return SQLITE_NOMEM;
     if (sqlite3_stricmp(name, "compact") == 0)
-        return kv_maintenance_compact(table, &result);
+        return kv_maintenance_compact(table, NULL, &result);
     if (sqlite3_stricmp(name, "sync") == 0)
         return kv_maintenance_sync(table, &result);
     if (sqlite3_stricmp(name, "check") == 0)

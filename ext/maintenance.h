@@ -10,8 +10,12 @@
  * nobody's segments yet, and hold the writer's place.
  */
 
-/* Merge all of the table's store. `*freed_bytes`: how much smaller it is. */
-int kv_maintenance_compact(struct kv_table *table, uint64_t *freed_bytes);
+/*
+ * Merge all of the table's store: `*bytes` is how much smaller it is. With a budget (NULL: none)
+ * merge about that much of it: `*bytes` is what is still to be rewritten.
+ */
+int kv_maintenance_compact(struct kv_table *table, const struct kv_compact_budget *budget,
+                           uint64_t *bytes);
 
 /* Make every committed transaction durable. `*seq`: the last one. */
 int kv_maintenance_sync(struct kv_table *table, uint64_t *seq);

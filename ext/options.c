@@ -37,7 +37,7 @@ static bool read_count(const char *value, unsigned *out)
     return true;
 }
 
-static bool read_size(const char *value, uint64_t *out)
+bool kv_option_read_size(const char *value, uint64_t *out)
 {
     static const char *const suffixes[] = {"", "KB", "MB", "GB"};
     uint64_t number;
@@ -105,12 +105,12 @@ static bool set_path(const char *value, struct kv_definition *out)
 
 static bool set_segment_bytes(const char *value, struct kv_definition *out)
 {
-    return read_size(value, &out->settings.segment_bytes);
+    return kv_option_read_size(value, &out->settings.segment_bytes);
 }
 
 static bool set_max_segment_bytes(const char *value, struct kv_definition *out)
 {
-    return read_size(value, &out->settings.max_segment_bytes);
+    return kv_option_read_size(value, &out->settings.max_segment_bytes);
 }
 
 static bool set_fanout(const char *value, struct kv_definition *out)

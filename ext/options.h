@@ -17,4 +17,7 @@ struct kv_options_seen {
 int kv_option_parse(const char *text, struct kv_definition *out, struct kv_options_seen *seen,
                     char **error);
 
+/* A size such as "65536", "64KB", "64MB" or "1GB": powers of 1024. False: it is none. */
+bool kv_option_read_size(const char *value, uint64_t *out);
+
 #endif
