@@ -639,18 +639,6 @@ static void sync_all(struct run *run)
     run->durable_seq = seq;
 }
 
-/* All of it, or a part. */
-static void compact(struct run *run)
-{
-    struct kv_compact_budget budget = {.bytes = 1000 + below(run, 100000)};
-    uint64_t left;
-
-    if (percent(run, 50))
-        failed(run, kv_compact(run->world.store, NULL, NULL));
-    else
-        failed(run, kv_compact_some(run->world.store, NULL, &budget, &left));
-}
-
 static void step_idle(struct run *run)
 {
     unsigned dice = below(run, 100);
@@ -659,7 +647,8 @@ static void step_idle(struct run *run)
         begin(run);
     } else if (dice < 64) {
         trace(run, "kv_compact");
-        compact(run);
+        failed(run, percent(run, 50) ? kv_compact(run->world.store, NULL, NULL)
+                                     : world_compact_some(&run->world, 1000 + below(run, 100000)));
     } else if (dice < 68) {
         sync_all(run);
     } else if (dice < 72) {

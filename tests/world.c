@@ -138,6 +138,14 @@ void world_seal(struct world *world)
         filler = world_fill(world, "~", filler, 8);
 }
 
+enum kv_status world_compact_some(struct world *world, uint64_t bytes)
+{
+    struct kv_compact_budget budget = {.bytes = bytes};
+    uint64_t left;
+
+    return kv_compact_some(world->store, NULL, &budget, &left);
+}
+
 /* ---- Transactions */
 
 struct kv_txn *world_begin(struct world *world)

@@ -50,6 +50,9 @@ unsigned world_fill(struct world *world, const char *prefix, unsigned from, unsi
 /* Seal the log: fill it until a run is added. The filler's keys begin with "~". */
 void world_seal(struct world *world);
 
+/* kv_compact_some() with a budget of so many bytes. */
+enum kv_status world_compact_some(struct world *world, uint64_t bytes);
+
 /* ---- Transactions */
 
 struct kv_txn *world_begin(struct world *world);
