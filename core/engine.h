@@ -15,24 +15,85 @@
  *   manifest        changed holding MANIFEST; read holding MANIFEST or mutex
  *   version, pins, merging_…  under mutex
  *   serial          atomic: raised after `version` has been replaced
- *   page words      atomics; committed_lsn is stored last of all in a commit
+ *   page words      atomics, through page.h alone; see below
+ *
+ * The words of the page, who writes them, and when. "Alone" is whoever holds
+ * ATTACHED exclusively; OPEN keeps others from attaching then.
+ *
+ *   incarnation     alone: 0 before any other word is reset, random behind all
+ *                   of them. Read by read-only processes, which nobody waits for:
+ *                   0, or not the same before and after, and the words mean nothing.
+ *   committed_lsn   WRITER: the last store of a commit; the last but the flags of
+ *                   a failover, whose manifest is announced by then. Never lowered
+ *                   while anyone is attached. Alone: 0, then the recovered end.
+ *   durable_lsn     SYNC: raised after a sync to the committed end, never past
+ *                   it: bytes that may be taken back do not count. WRITER: raised
+ *                   behind committed_lsn if the commit was synced, and by failover.
+ *                   COMMITs quote it (P2), so it must never promise too much; too
+ *                   little costs a copy in failover. Alone: as committed_lsn.
+ *   generation      MANIFEST: raised as the last step of P0 but the unlinking. Alone:
+ *                   set below the disk's if they differ, which says "never announced";
+ *                   0 until a new store's first manifest is durable.
+ *   writer_busy     WRITER: set right after the byte was obtained, cleared right
+ *                   before it is dropped. Found set by who sets it: its setter died.
+ *   syncing         SYNC: likewise, around one sync; cleared behind refuse_writes if
+ *                   the sync failed. Cleared by failover, too.
+ *   refuse_writes   set under SYNC when a sync has failed or its maker died; under
+ *                   MANIFEST when the sync behind a rename failed; under WRITER
+ *                   when a commit must not be adopted. Cleared by failover, last of all, and alone.
+ *                   Looked at by prepare behind its own sync: another's failure
+ *                   may have been the one for these bytes.
  *
  * Why a reader never sees half of anything. A reader loads committed_lsn
  * first, then the generation. A commit into a new log stores its LSN after
- * the seal that made the log raised the generation (P0: when manifest, log and
- * index are durable), so whoever sees the LSN also sees that its own version is
- * too old, and installs a newer one first. A version that is newer than the LSN
+ * the seal that made the log raised the generation (P0: when manifest and log
+ * are durable), so whoever sees the LSN also sees that its own version is
+ * too old, and installs a newer one first. (In the other order it could take a
+ * generation from before the seal and an LSN from behind it, which lies in no
+ * log that it has open.) A version that is newer than the LSN
  * begins at its start LSN, everything before which lies in sealed segments. Then
  * the reader's process indexes the log up to the LSN, from bytes that were
  * written before the LSN was stored; a COMMIT must be found exactly there.
+ * What is installed stays readable: files are opened before a version is
+ * installed, nobody changes what lies below an LSN that was stored, and an unlinked file that is mapped
+ * stays. A file that is gone before it could be opened was unlinked behind a
+ * newer generation: load MANIFEST again; the same generation twice is damage.
+ * A read-only process asks, behind reading the words, whether somebody still
+ * holds ATTACHED shared: only then the page is of this history. It copies them
+ * to a page of its own, which is only raised, generation first.
  *
- * What each crash leaves. A process that dies holding WRITER leaves
- * writer_busy set: the next writer fails over (writer.h), and readers go on at
- * the LSN they know. One that dies replacing MANIFEST leaves either manifest,
- * and perhaps a generation that the page does not know: whoever takes MANIFEST
- * next publishes it again, through all of P0, before building on it. One that
- * dies in a sync leaves syncing set: doubt, as after a failed sync. What becomes of a
- * transaction that is larger than a log: group.h.
+ * What each crash leaves, wherever it strikes:
+ *
+ *   a write         before writer_busy: nothing. Before committed_lsn: the flag, and
+ *                   a tail with no, half a, or a whole transaction: the next writer
+ *                   fails over, adopting a whole one (writer.h); readers go on at the LSN
+ *                   they know. Behind committed_lsn: the same, and it is kept.
+ *                   Behind the clearing of the flag: nothing.
+ *   a sync          syncing: what reached the disk is not known, as after a failed
+ *                   sync. Only what page and manifest say is committed counts then.
+ *   a seal, a merge, a failover
+ *                   before the rename: files that no manifest names, and all as it
+ *                   was; a failover's log has no header before all else in it is durable.
+ *                   Behind the rename: a generation that the page does
+ *                   not know, and a directory that may not be synced. Whoever
+ *                   takes MANIFEST next publishes it once more, through all of P0,
+ *                   before building on it. So does whoever opens the store alone.
+ *                   Behind the generation: files that nobody needs.
+ *   between a failover's manifest and committed_lsn
+ *                   everything in the new log is below its start LSN: readers take
+ *                   the larger of the two. writer_busy is set still, so the next writer
+ *                   fails over again, which changes nothing.
+ *   an attaching    ATTACHED goes with the process: the next one is alone again, or
+ *                   joins others, to whom nothing has happened. A page that was
+ *                   being reset is reset again: what it must tell, the generation, survives that.
+ *   a closing       END is written behind a sync of all before it: with END the log
+ *                   is whole, without it the next opening fails over.
+ *
+ * A power cut leaves what was synced, and the page means nothing: whoever comes
+ * is alone. What becomes of a transaction that is larger than a log: group.h; of a
+ * log that has no index yet: seal.h.
+ *
+ * tests/schedules plays small scenes in all orders of these steps.
  */
 #ifndef KV_ENGINE_H
 #define KV_ENGINE_H

@@ -285,6 +285,18 @@ void act_compact(struct actor *actor)
         (void)goes_on(actor, "compact", kv_compact(actor->store, NULL, NULL));
 }
 
+void act_sync(struct actor *actor)
+{
+    struct ledger *ledger = &actor->stage->ledger;
+    unsigned known = ledger->known;
+
+    if (!is_alive(actor) || !actor->store)
+        return;
+    actor->history = kv_digest_add(actor->history, known);
+    if (goes_on(actor, "sync", kv_sync(actor->store, NULL)) && ledger->durable < known)
+        ledger->durable = known;
+}
+
 static enum kv_status complain(void *context, const struct kv_problem *problem)
 {
     struct actor *actor = context;

@@ -26,6 +26,9 @@ void act_read(struct actor *actor);
 
 /* Seal, and merge everything. */
 void act_compact(struct actor *actor);
+
+/* Make what is committed durable. */
+void act_sync(struct actor *actor);
 void act_check(struct actor *actor);
 
 /* A newcomer opens what is left, and finds it sound. */

@@ -89,7 +89,7 @@ static void offer_trouble(struct stage *stage, const struct actor *current, stru
 
         if (scene->time_outs && is_waiting(stage, actor))
             offer(options, OPTION_TIME_OUT, COST_PREEMPTION, i);
-        if (actor->role->mortal && !actor->dead && actor->state != ACTOR_DONE)
+        if (actor->role->mortal && !actor->dead && (actor->state != ACTOR_DONE || actor->store))
             offer(options, OPTION_KILL, COST_DEATH, i);
     }
     if (scene->faults && current && can_run(stage, current) && current->flags & STOP_MAY_FAIL)
@@ -396,8 +396,19 @@ static void perform(struct stage *stage)
     }
 }
 
+/* After trouble, perhaps the power fails before anybody has closed the store. */
+static bool ends_in_the_dark(const struct stage *stage)
+{
+    const struct budget *left = &stage->explorer.left, *all = &stage->explorer.budget;
+
+    return stage->scene->power && !stage->cut_short && !stage->power_failed &&
+           (left->deaths < all->deaths || left->faults < all->faults) && stage_disk_hash(stage) % 2;
+}
+
 static void end(struct stage *stage)
 {
+    if (ends_in_the_dark(stage))
+        fail_power(stage);
     for (unsigned i = 0; i < stage->actor_count; i++)
         do_alone(&stage->actors[i], actor_leave);
     if (!stage->cut_short)
