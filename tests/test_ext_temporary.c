@@ -14,6 +14,8 @@
 #include "database.h"
 #include "runner.h"
 
+enum { PATH_BYTES = 300 };
+
 static void set_up(void)
 {
     database_set_up();
@@ -22,7 +24,7 @@ static void set_up(void)
 }
 
 /* How many stores there are; the path of one in `path`. Nothing else is there. */
-static int count_stores(char path[64])
+static int count_stores(char path[PATH_BYTES])
 {
     DIR *directory = opendir("tmp");
     struct dirent *entry;
@@ -37,7 +39,7 @@ static int count_stores(char path[64])
         ck_assert_int_eq(strncmp(entry->d_name, "sqlite-kv-", 10), 0);
         ck_assert_uint_eq(strspn(entry->d_name + 10, "0123456789abcdef"), 32);
         ck_assert_uint_eq(strlen(entry->d_name), 42);
-        snprintf(path, 64, "tmp/%s", entry->d_name);
+        snprintf(path, PATH_BYTES, "tmp/%s", entry->d_name);
         ck_assert_int_eq(stat(path, &status), 0);
         ck_assert_uint_eq(status.st_mode, S_IFDIR | 0700);
         count++;
@@ -48,7 +50,7 @@ static int count_stores(char path[64])
 
 static void expect_stores(int expected)
 {
-    char path[64];
+    char path[PATH_BYTES];
 
     ck_assert_int_eq(count_stores(path), expected);
 }
@@ -115,7 +117,7 @@ END_TEST
 START_TEST(test_ext_temporary_store_stays_while_used)
 {
     sqlite3 *first = database_open(":memory:"), *second = database_open(":memory:");
-    char path[64], *sql;
+    char path[PATH_BYTES], *sql;
 
     database_run(first, "CREATE VIRTUAL TABLE kv USING kv; INSERT INTO kv VALUES('a', 1)");
     ck_assert_int_eq(count_stores(path), 1);
@@ -161,7 +163,7 @@ START_TEST(test_ext_temporary_store_of_a_killed_process_can_be_destroyed)
 {
     sqlite3 *db = database_open("test.db");
     pid_t child = start_process();
-    char path[64];
+    char path[PATH_BYTES];
 
     ck_assert_int_eq(count_stores(path), 1);
     destroy(db, path, SQLITE_BUSY);
