@@ -82,7 +82,8 @@ struct kv_open_options {
     const char *mode_like;
     const uint8_t *uuid;         /* 16 bytes: KV_MISMATCH for any other store; NULL: any */
     struct kv_slice schema;      /* opaque; recorded in a new store, see kv_store_schema */
-    struct kv_settings settings; /* used where a call is given none; the first opener's count */
+    struct kv_settings settings; /* used where a call is given none; the first opener's count. Only
+                                    opening itself asks settings.interrupted (KV_INTERRUPTED) */
     bool foreground;             /* no thread: commits sync, and who seals merges, themselves */
     struct kv_io *io;            /* NULL: the real system */
 };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "create.h"
+#include "patience.h"
 #include "recover.h"
 #include "verify.h"
 
@@ -126,6 +127,9 @@ static enum kv_status share(struct kv_store *store, const struct kv_open_options
 
 enum { READ_AND_WRITE = 0666 };
 
+/* Of those who wait for no longer than is usual. */
+static const struct kv_settings no_wish;
+
 /* The permission bits of the file at `path`; none if they cannot be told. */
 static unsigned mode_of(struct kv_io *io, const char *path)
 {
@@ -155,14 +159,28 @@ static enum kv_status open_directory(struct kv_io *io, const char *path,
     return st == KV_OK ? kv_io_dir_open(io, path, out) : st;
 }
 
+static enum kv_status wait_for(struct kv_engine *engine, enum kv_lock_byte byte,
+                               enum kv_lock_mode mode, const struct kv_settings *settings)
+{
+    unsigned wait_ms = settings->busy_timeout_ms;
+    struct kv_patience patience =
+        kv_patience_start(engine, settings, wait_ms > ATTACH_WAIT_MS ? wait_ms : ATTACH_WAIT_MS);
+    enum kv_status st;
+
+    do
+        st = kv_lock_wait(engine->lock, byte, mode, patience.step_ms);
+    while (st == KV_BUSY && kv_patience_goes_on(&patience, &st));
+    return st;
+}
+
 /*
  * OPEN, then ATTACHED: exclusively if possible, then this process is alone and
  * recovers; else shared, which means that somebody has recovered.
  */
-static enum kv_status attach(struct kv_engine *engine, unsigned timeout_ms, bool *alone)
+static enum kv_status attach(struct kv_engine *engine, const struct kv_settings *settings,
+                             bool *alone)
 {
     bool readonly = engine->place.readonly;
-    unsigned wait_ms = timeout_ms > ATTACH_WAIT_MS ? timeout_ms : ATTACH_WAIT_MS;
     enum kv_status st;
 
     *alone = false;
@@ -172,13 +190,12 @@ static enum kv_status attach(struct kv_engine *engine, unsigned timeout_ms, bool
         return st;
     engine->place.file_mode |= kv_lock_file_mode(engine->lock) & READ_AND_WRITE;
     engine->page = kv_lock_page(engine->lock);
-    st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE,
-                      wait_ms);
+    st = wait_for(engine, KV_LOCK_OPEN, readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE, settings);
     if (st == KV_OK && !readonly) {
         st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE);
         *alone = st == KV_OK;
         if (st == KV_BUSY)
-            st = kv_lock_wait(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_SHARED, wait_ms);
+            st = wait_for(engine, KV_LOCK_ATTACHED, KV_LOCK_SHARED, settings);
     } else if (st == KV_OK) {
         st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED_RO, KV_LOCK_SHARED);
     }
@@ -204,7 +221,7 @@ static enum kv_status check_unread(struct kv_engine *engine)
 static enum kv_status attach_alone(struct kv_engine *engine)
 {
     bool alone;
-    enum kv_status st = attach(engine, 0, &alone);
+    enum kv_status st = attach(engine, &no_wish, &alone);
 
     if (st == KV_OK && !alone)
         st = kv_fail(KV_BUSY, "%s: another process has the store open", engine->path);
@@ -267,13 +284,14 @@ static enum kv_status start(struct kv_store *store, const struct kv_open_options
     engine->place.file_mode = options->file_mode;
     engine->place.readonly = options->readonly;
     store->settings = options->settings;
+    store->settings.interrupted = NULL; /* the first user may be gone long before the store */
     store->temporary = options->temporary;
     if (!options->readonly)
         st = kv_io_dir_writable(engine->place.dir);
     if (st == KV_OK)
         st = kv_io_random(engine->place.io, &engine->nonce_seed, sizeof(engine->nonce_seed));
     if (st == KV_OK)
-        st = attach(engine, options->settings.busy_timeout_ms, &alone);
+        st = attach(engine, &options->settings, &alone);
     if (st == KV_OK)
         st = load_or_create(engine, options, alone);
     if (st == KV_OK) /* manifests come and go, the schema stays */
@@ -531,7 +549,7 @@ static enum kv_status check_closed(struct kv_store *store, struct kv_verify *che
     engine->place.path = engine->path;
     engine->place.readonly = true;
     if (st == KV_OK)
-        st = attach(engine, 0, &alone);
+        st = attach(engine, &no_wish, &alone);
     if (st == KV_OK) /* OPEN is held: whoever is attached now stays the only one */
         st = kv_lock_test(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE, &held);
     if (st == KV_OK && held != KV_LOCK_NONE)

@@ -55,6 +55,8 @@ static struct kv_open_options open_options(const struct kv_table *table, enum kv
         options.mode_like = file;
     /* Others may be opening or closing the store just now. */
     options.settings.busy_timeout_ms = kv_connection_busy_timeout_ms(table->connection);
+    options.settings.interrupted = kv_connection_interrupted;
+    options.settings.interrupted_context = table->connection;
     return options;
 }
 

@@ -227,13 +227,11 @@ START_TEST(test_ext_host_unknown_busy_timeout_is_none)
 }
 END_TEST
 
-/* Keep everybody from merging: -1 once the file is closed. */
-static int hold_compactor(const char *lock)
+/* Hold a lock as another process would, until the file is closed. */
+static int hold(const char *lock, enum kv_lock_byte which)
 {
-    struct flock byte = {.l_type = F_WRLCK,
-                         .l_whence = SEEK_SET,
-                         .l_start = KV_PAGE_BYTES + KV_LOCK_COMPACTOR,
-                         .l_len = 1};
+    struct flock byte = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = KV_PAGE_BYTES + which, .l_len = 1};
     int file = open(lock, O_RDWR);
 
     ck_assert_int_ge(file, 0);
@@ -269,7 +267,7 @@ START_TEST(test_ext_host_writer_waits_for_merges)
     int file;
 
     pile_runs_up(db);
-    file = hold_compactor("data/LOCK");
+    file = hold("data/LOCK", KV_LOCK_COMPACTOR);
     database_run(db, "CREATE VIRTUAL TABLE kv USING kv(path='data', fanout=2, tiers=1)");
     sqlite3_busy_timeout(db, (int)timeout_ms);
     waited_ms = used_ms(CLOCK_MONOTONIC);
@@ -413,6 +411,35 @@ START_TEST(test_ext_host_interrupt_stops_waiting)
 }
 END_TEST
 
+/* While somebody else opens, or recovers, the store. */
+START_TEST(test_ext_host_interrupt_stops_opening)
+{
+    sqlite3 *db = database_open("one.db");
+    struct interruption interruption = {.after_ms = 100, .clock = CLOCK_MONOTONIC};
+    /* A SELECT looks at the store when it is planned, where older SQLites cannot be interrupted. */
+    const char *statement = sqlite3_libversion_number() < 3041000 ? "INSERT INTO kv VALUES('b', 2)"
+                                                                  : "SELECT * FROM kv";
+    pthread_t thread;
+    long late_ms;
+    int file;
+
+    database_run(db,
+                 "CREATE VIRTUAL TABLE kv USING kv(path='data'); INSERT INTO kv VALUES('a', 1)");
+    database_close(db);
+    file = hold("data/LOCK", KV_LOCK_OPEN);
+    interruption.db = db = database_open("one.db");
+    sqlite3_busy_timeout(db, 40000);
+    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt_later, &interruption), 0);
+    database_fails(db, statement, SQLITE_INTERRUPT);
+    late_ms = used_ms(CLOCK_MONOTONIC) - interruption.used_ms;
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_msg(late_ms < 10000, "%ld ms late", late_ms);
+    close(file);
+    database_expect(db, "SELECT * FROM kv", "a|1");
+    database_close(db);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ext_host");
@@ -428,6 +455,7 @@ int main(void)
     tcase_add_loop_test(all, test_ext_host_writer_waits_for_merges, 0, 2);
     tcase_add_loop_test(all, test_ext_host_interrupt_stops_long_work, 0, LONG_WORK);
     tcase_add_loop_test(all, test_ext_host_interrupt_stops_waiting, 0, WAITING);
+    tcase_add_test(all, test_ext_host_interrupt_stops_opening);
     suite_add_tcase(suite, all);
     return kv_run_suite(suite);
 }
