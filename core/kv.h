@@ -81,7 +81,7 @@ struct kv_open_options {
     unsigned file_mode;
     const char *mode_like;
     const uint8_t *uuid;         /* 16 bytes: KV_MISMATCH for any other store; NULL: any */
-    struct kv_slice schema;      /* opaque; recorded in a new store, see kv_store_schema */
+    struct kv_slice schema;      /* opaque; for a new store, or one whose repair has lost its own */
     struct kv_settings settings; /* used where a call is given none; the first opener's count. Only
                                     opening itself asks settings.interrupted (KV_INTERRUPTED) */
     bool foreground;             /* no thread: commits sync, and who seals merges, themselves */
@@ -336,6 +336,29 @@ enum kv_status kv_store_check(struct kv_store *store, const struct kv_settings *
 enum kv_status kv_check(const char *path, struct kv_io *io, const struct kv_settings *settings,
                         enum kv_status (*each)(void *context, const struct kv_problem *problem),
                         void *context) KV_WARN_UNUSED;
+
+/* One thing that kv_repair did or found. */
+struct kv_repair_step {
+    uint64_t segment;   /* its number; 0: MANIFEST, or the store as a whole */
+    uint64_t offset;    /* in the segment's data file; 0: none in particular */
+    const char *action; /* valid during the call only */
+};
+
+/*
+ * Salvage a damaged store that nobody has open: rebuild manifest and indexes,
+ * skip damage up to the next valid record, and move files that cannot be read
+ * whole to <path>/quarantine. Nothing valid is lost, nothing is
+ * deleted, and nothing that was deleted or overwritten comes back: rows that cannot be proved to
+ * have been the newest of their key are withheld, in a store of their own,
+ * <path>/quarantine/withheld. What a sound manifest does not name is left
+ * alone. Calls `each` for every step; no calls: the store is sound, and as it was.
+ * Interrupted, by settings, a failure or a crash, it can be run again.
+ * KV_BUSY: somebody has the store open; KV_NOTFOUND: no store there; KV_NEWER;
+ * KV_CORRUPT: nothing of it can be read. `io` NULL: the real system; `settings` NULL: no interruption.
+ */
+enum kv_status kv_repair(const char *path, struct kv_io *io, const struct kv_settings *settings,
+                         enum kv_status (*each)(void *context, const struct kv_repair_step *step),
+                         void *context) KV_WARN_UNUSED;
 
 /* How the engine was built, in words: file format, hash function and what of the CPU it uses. */
 const char *kv_build(void);

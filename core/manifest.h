@@ -46,6 +46,11 @@ enum {
     KV_MANIFEST_MAX_BYTES = 1 << 28, /* of the whole file */
 };
 
+enum kv_compatible_features {
+    KV_FEATURE_SCHEMA_LOST =
+        1 << 0, /* the schema went with an earlier manifest: the next opener who has one sets it */
+};
+
 /* One sorted source. */
 struct kv_run {
     unsigned tier;

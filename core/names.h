@@ -9,6 +9,7 @@
  *   MANIFEST.manifest.tmp                 unfinished, owner held MANIFEST
  *   BACKUP.attached.tmp                   a first backup is unfinished, owner held ATTACHED
  *   segment_000000000007.idx.<hex>.tmp    unfinished, owner held no lock
+ *   quarantine                            a directory: what repair could not read
  */
 #ifndef KV_NAMES_H
 #define KV_NAMES_H
@@ -19,6 +20,7 @@
 #define KV_NAME_MANIFEST_TEMPORARY "MANIFEST.manifest.tmp"
 #define KV_NAME_BACKUP_TEMPORARY "BACKUP.attached.tmp"
 #define KV_NAME_LOCK "LOCK"
+#define KV_NAME_QUARANTINE "quarantine"
 
 enum { KV_NAME_BYTES = 80 }; /* room for any of the names, with its final NUL */
 

@@ -141,6 +141,23 @@ struct kv_slice kv_record_key(struct kv_slice bytes)
     return head.key;
 }
 
+bool kv_record_peek(struct kv_slice bytes, const struct kv_record_place *place,
+                    struct kv_record *out)
+{
+    struct head head;
+
+    if (!parse_head(bytes, &head) || (head.kind != KV_PUT && head.kind != KV_DELETE) ||
+        head.seq_delta > UINT64_MAX - place->base_seq)
+        return false;
+    *out = (struct kv_record){.kind = (enum kv_kind)head.kind,
+                              .seq = place->base_seq + head.seq_delta,
+                              .key = head.key,
+                              .row = head.row,
+                              .checksum = kv_load_u32(bytes.data),
+                              .size_bytes = (uint32_t)head.size_bytes};
+    return true;
+}
+
 unsigned kv_record_kind(struct kv_slice bytes)
 {
     return bytes.size > KIND_AT ? bytes.data[KIND_AT] & ~(unsigned)KV_KIND_FLAGS : 0;

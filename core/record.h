@@ -43,6 +43,7 @@
 #ifndef KV_RECORD_H
 #define KV_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bytes.h"
@@ -118,6 +119,13 @@ enum kv_status kv_record_decode(struct kv_slice bytes, const struct kv_record_pl
  * records that were verified before. Empty if the bytes are no PUT or DELETE.
  */
 struct kv_slice kv_record_key(struct kv_slice bytes);
+
+/*
+ * The same PUT or DELETE if what stands there is to be believed: bounds are checked, its
+ * checksum is not compared. For those who look for records among damaged bytes.
+ */
+bool kv_record_peek(struct kv_slice bytes, const struct kv_record_place *place,
+                    struct kv_record *out);
 
 /* The kind at the start of `bytes` without its flags; 0 if there is none. */
 unsigned kv_record_kind(struct kv_slice bytes);

@@ -13,6 +13,7 @@
 #include "create.h"
 #include "patience.h"
 #include "recover.h"
+#include "repair.h"
 #include "verify.h"
 
 enum { ATTACH_WAIT_MS = 1000 };
@@ -98,6 +99,49 @@ static enum kv_status check_uuid(const struct kv_engine *engine, const uint8_t *
                    engine->path);
 }
 
+/*
+ * Give a store its schema back, of which repair could not find anything: whoever
+ * knows one first is believed. MANIFEST is held.
+ */
+static enum kv_status set_schema(struct kv_engine *engine, struct kv_slice schema)
+{
+    struct kv_manifest next;
+    struct kv_version *version;
+    bool renamed;
+    enum kv_status st = kv_manifest_copy(&next, &engine->manifest);
+
+    if (st != KV_OK)
+        return st;
+    next.compatible_features &= ~(uint64_t)KV_FEATURE_SCHEMA_LOST;
+    st = kv_buffer_set(&next.schema, schema);
+    if (st == KV_OK) {
+        version = kv_engine_version(engine);
+        st = kv_engine_install(engine, &next, version->log, &renamed);
+        kv_version_unref(version);
+    }
+    kv_manifest_release(&next);
+    return st;
+}
+
+/* See to it that the store's object has its schema. The registry's mutex is held. */
+static enum kv_status find_schema(struct kv_store *store, const struct kv_open_options *options)
+{
+    struct kv_engine *engine = &store->engine;
+    enum kv_status st;
+
+    if (store->schema.size > 0 || options->schema.size == 0 || engine->place.readonly)
+        return KV_OK;
+    st = kv_engine_take_manifest(engine);
+    if (st != KV_OK)
+        return st;
+    if (engine->manifest.compatible_features & KV_FEATURE_SCHEMA_LOST)
+        st = set_schema(engine, options->schema);
+    if (st == KV_OK)
+        st = kv_buffer_set(&store->schema, kv_buffer_slice(&engine->manifest.schema));
+    kv_engine_drop_manifest(engine);
+    return st;
+}
+
 static enum kv_status check_unclaimed(const struct kv_store *store)
 {
     if (!store->claimed)
@@ -118,6 +162,9 @@ static enum kv_status share(struct kv_store *store, const struct kv_open_options
         return st;
     if (options->mode == KV_OPEN_NEW)
         return already_there(&store->engine);
+    st = find_schema(store, options);
+    if (st != KV_OK)
+        return st;
     store->users++;
     *out = store;
     return KV_OK;
@@ -302,6 +349,8 @@ static enum kv_status start(struct kv_store *store, const struct kv_open_options
                                : kv_engine_refresh(engine);
     if (st == KV_OK)
         st = settle(engine);
+    if (st == KV_OK)
+        st = find_schema(store, options);
     if (st == KV_OK && !options->readonly && !options->foreground) {
         /* Without a thread the store works as in the foreground. */
         enum kv_status started = kv_maintainer_start(&store->maintainer, engine, &store->settings);
@@ -534,6 +583,41 @@ void kv_store_unclaim(struct kv_store *store)
     remove_store(store);
     store_free(store);
     pthread_mutex_unlock(&registry_mutex);
+}
+
+/* ---- Repairing */
+
+/* Claiming makes a LOCK: not where there is no store. */
+static enum kv_status check_is_store(struct kv_io *io, const char *path)
+{
+    struct kv_dir *dir;
+    enum kv_status st = kv_io_dir_open(io, path, &dir);
+
+    if (st == KV_NOTFOUND)
+        return kv_fail(KV_NOTFOUND, "%s: there is no store", path);
+    if (st != KV_OK)
+        return st;
+    st = kv_create_check_store(dir, path);
+    kv_io_dir_close(dir);
+    return st;
+}
+
+enum kv_status kv_repair(const char *path, struct kv_io *io, const struct kv_settings *settings,
+                         enum kv_status (*each)(void *context, const struct kv_repair_step *step),
+                         void *context)
+{
+    struct kv_store *store = NULL;
+    enum kv_status st;
+
+    io = io ? io : kv_io_posix();
+    pthread_once(&forks_watched, watch_forks);
+    st = check_is_store(io, path);
+    if (st == KV_OK)
+        st = kv_store_claim(io, path, 0600, &store);
+    if (st == KV_OK)
+        st = kv_repair_store(&store->engine, settings, each, context);
+    kv_store_unclaim(store);
+    return st;
 }
 
 /* ---- Checking a directory */

@@ -131,6 +131,13 @@ static int check_connect(sqlite3 *db, void *context, int argc, const char *const
     return report_connect(db, context, &kv_check_kind, out);
 }
 
+static int repair_connect(sqlite3 *db, void *context, int argc, const char *const *argv,
+                          sqlite3_vtab **out, char **error)
+{
+    (void)argc, (void)argv, (void)error;
+    return report_connect(db, context, &kv_repair_kind, out);
+}
+
 static int report_disconnect(sqlite3_vtab *vtab)
 {
     sqlite3_free(vtab);
@@ -208,6 +215,20 @@ static bool is_path(const struct report_table *table, sqlite3_value *argument, c
     return !found;
 }
 
+/* For those that take nothing but a path. */
+static int fill_only_path(struct report_cursor *cursor, struct report_table *table,
+                          sqlite3_value *argument)
+{
+    const char *path = argument ? (const char *)sqlite3_value_text(argument) : NULL;
+    int code;
+
+    if (!path || !*path)
+        return kv_error(&table->base.zErrMsg, SQLITE_ERROR, table->kind->name,
+                        "the path of a store is expected");
+    code = table->kind->fill_path(&cursor->report, table->connection, path, &table->base.zErrMsg);
+    return code == SQLITE_OK && cursor->report.is_out_of_memory ? SQLITE_NOMEM : code;
+}
+
 static int report_filter(sqlite3_vtab_cursor *base, int plan, const char *words, int argc,
                          sqlite3_value **argv)
 {
@@ -218,6 +239,8 @@ static int report_filter(sqlite3_vtab_cursor *base, int plan, const char *words,
     (void)words, (void)argc;
     clear(&cursor->report);
     cursor->row = 0;
+    if (!table->kind->fill)
+        return fill_only_path(cursor, table, plan ? argv[0] : NULL);
     if (plan && is_path(table, argv[0], &path))
         return table->kind->fill_path(&cursor->report, table->connection, path,
                                       &table->base.zErrMsg);
@@ -273,6 +296,7 @@ static const sqlite3_module stats_module = {.xConnect = stats_connect, REPORT_ME
 static const sqlite3_module segments_module = {.xConnect = segments_connect, REPORT_METHODS};
 
 static const sqlite3_module check_module = {.xConnect = check_connect, REPORT_METHODS};
+static const sqlite3_module repair_module = {.xConnect = repair_connect, REPORT_METHODS};
 
 int kv_tables_register(struct kv_connection *connection)
 {
@@ -281,7 +305,8 @@ int kv_tables_register(struct kv_connection *connection)
         const sqlite3_module *module;
     } functions[] = {{&kv_stats_kind, &stats_module},
                      {&kv_segments_kind, &segments_module},
-                     {&kv_check_kind, &check_module}};
+                     {&kv_check_kind, &check_module},
+                     {&kv_repair_kind, &repair_module}};
     int code = SQLITE_OK;
 
     for (size_t i = 0; i < sizeof(functions) / sizeof(*functions) && code == SQLITE_OK; i++)

@@ -1,6 +1,6 @@
 /*
- * The table-valued functions kv_stats([table]), kv_segments([table]) and
- * kv_check([table or path]).
+ * The table-valued functions kv_stats([table]), kv_segments([table]),
+ * kv_check([table or path]) and kv_repair(path).
  *
  * Each is one description: its columns, and how one kv table's rows are made.
  * xFilter makes all rows at once: they are few, and a moment's picture.
@@ -26,6 +26,7 @@ struct kv_report_kind {
     /*
      * Append the rows of `table`, whose store is open, unless the function is
      * about stores that cannot be opened as well. An SQLite code, its message in the table.
+     * NULL: the argument is a path in any case, and must be given.
      */
     int (*fill)(struct kv_report *report, struct kv_table *table);
     bool takes_broken_stores;
@@ -34,7 +35,7 @@ struct kv_report_kind {
                      char **error);
 };
 
-extern const struct kv_report_kind kv_stats_kind, kv_segments_kind, kv_check_kind;
+extern const struct kv_report_kind kv_stats_kind, kv_segments_kind, kv_check_kind, kv_repair_kind;
 
 /* Register them; SQLite's code. */
 int kv_tables_register(struct kv_connection *connection);
