@@ -37,6 +37,9 @@ THREAD_TEST_C := $(filter-out tests/test_fork.c tests/test_backup_processes.c, $
                    grep -L 'world\.h' $$(grep -l kv_store_open $(TEST_C) /dev/null) /dev/null | grep test_))
 
 CORE_O  := $(CORE_C:%.c=$(BUILD)/%.o)
+ifneq ($(findstring -DKV_MUTANTS,$(CFLAGS)),)
+CORE_O  += $(BUILD)/tests/mutants/mutant.o
+endif
 EXT_O   := $(EXT_C:%.c=$(BUILD)/%.o)
 CORE_A  := $(BUILD)/libkv.a
 EXT_A   := $(BUILD)/libext.a
@@ -51,6 +54,7 @@ SQLITE_TESTS := $(SQLITE_TEST_C:tests/%.c=$(BUILD)/%)
 ASAN = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -Wno-error -fno-omit-frame-pointer' \
        SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
 TSAN = BUILD=$(BUILD)/tsan CFLAGS='-O1 -g -Wno-error' SANITIZE='-fsanitize=thread'
+MUTANTS = BUILD=$(BUILD)/mutants CFLAGS='-O1 -g -DKV_MUTANTS'
 COVERAGE = BUILD=$(BUILD)/coverage CFLAGS='-O0 -g -Wno-error' SANITIZE='--coverage -DNDEBUG'
 # The test drivers read these.
 RUN  = BUILD=$(BUILD) CC=$(CC) SANITIZE='$(SANITIZE)' KV_SO=$(abspath $(BUILD)/kv.so) KV_A=$(abspath $(CORE_A)) \
@@ -170,6 +174,16 @@ torture: ## the long versions of what has one (TORTURE=2 … for longer ones)
 	    KV_TEST_SCALE=$$((2 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
 	    PROGRAM_TIMEOUT=$$((3600 * $(TORTURE))) $(RUN) tests/run.sh tests/run_torture.sh \
 	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh $(BUILD)/test_process_deaths
+
+.PHONY: mutants
+mutants: ## make deliberate mistakes in the engine, and see that each is noticed
+	@.ci/install build check
+	@$(MAKE_QUIETLY) $(MUTANTS) test-the-tests
+
+# Called in the mutants' build directory.
+.PHONY: test-the-tests
+test-the-tests: $(filter-out $(SQLITE_TESTS),$(TESTS)) $(BUILD)/power
+	@$(RUN) tests/mutants/run.sh
 
 .PHONY: check-hosts
 check-hosts: ## one suite through every language that carries SQLite, old and new

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "log_scan.h"
+#include "mutant.h"
 #include "names.h"
 
 static enum kv_status note_number(void *context, const char *name)
@@ -108,7 +109,8 @@ static enum kv_status check_one(struct kv_engine *engine, const char *name,
     if (st != KV_OK)
         return st == KV_CORRUPT || st == KV_NOTFOUND ? KV_OK : st;
     st = kv_log_scan(log, header.log.base_lsn, 0, &scan);
-    if (st == KV_OK && log->tail.seq > header.log.copied_seq && log->tail.seq > tail->seq)
+    if (st == KV_OK && log->tail.seq > header.log.copied_seq && log->tail.seq > tail->seq &&
+        !KV_MUTANT(lost_log_removed))
         st = kv_fail(KV_CORRUPT,
                      "%s: %s holds transactions after the last one of the active log, but MANIFEST "
                      "does not name it: MANIFEST is older than the store; nothing was changed",
@@ -151,7 +153,7 @@ enum kv_status kv_cleanup(struct kv_engine *engine, bool alone)
     enum kv_status st = kv_io_dir_list(engine->place.dir, find, &found);
 
     for (size_t i = 0; i < found.count && st == KV_OK; i++)
-        st = kv_io_unlink(engine->place.dir, found.names[i]);
+        st = KV_UNLESS_MUTANT(leftovers_stay, kv_io_unlink(engine->place.dir, found.names[i]));
     free(found.names);
     return st;
 }

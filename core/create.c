@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "mutant.h"
 #include "names.h"
 #include "record.h"
 
@@ -29,7 +30,7 @@ static enum kv_status sync_parent(struct kv_io *io, const char *path, size_t siz
     memcpy(name + size, size == 0 ? "." : "", size == 0 ? 2 : 1);
     st = kv_io_dir_open(io, name, &parent);
     if (st == KV_OK) {
-        st = kv_io_dir_sync(parent);
+        st = KV_UNLESS_MUTANT(directory_without_sync, kv_io_dir_sync(parent));
         kv_io_dir_close(parent);
     }
     free(name);
@@ -189,7 +190,7 @@ enum kv_status kv_create_log(const struct kv_place *place, struct kv_header head
     kv_end_encode(bytes, header.salt, KV_HEADER_BYTES, &end);
     st = kv_log_write(log, KV_HEADER_BYTES, bytes, sizeof(bytes));
     if (st == KV_OK)
-        st = kv_io_sync(log->file);
+        st = KV_UNLESS_MUTANT(first_log_without_sync, kv_io_sync(log->file));
     kv_log_trim_behind(log, KV_HEADER_BYTES + KV_END_BYTES);
     kv_log_unref(log);
     return st;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "log_scan.h"
+#include "mutant.h"
 #include "names.h"
 
 void kv_engine_init(struct kv_engine *engine)
@@ -103,7 +104,7 @@ static enum kv_status look(struct kv_engine *engine, struct kv_pin *pin, uint64_
         if (st != KV_OK)
             return st;
     }
-    if (*lsn < pin->version->start_lsn)
+    if (*lsn < pin->version->start_lsn && !KV_MUTANT(start_ignored))
         *lsn = pin->version->start_lsn;
     return kv_log_catch_up(pin->version->log, *lsn);
 }
@@ -174,6 +175,6 @@ uint64_t kv_engine_new_number(struct kv_engine *engine)
         atomic_store(&engine->next_number, engine->manifest.next_number);
     do {
         number = atomic_fetch_add(&engine->next_number, 1);
-    } while (is_taken(engine, number));
+    } while (is_taken(engine, number) && !KV_MUTANT(number_taken));
     return number;
 }

@@ -6,6 +6,8 @@
 
 #include "engine.h"
 
+#include "mutant.h"
+
 enum { INDEXER_STEP_MS = 50 };
 
 static struct timespec deadline_after(struct kv_engine *engine, unsigned timeout_ms)
@@ -60,7 +62,8 @@ enum kv_status kv_engine_take_writer(struct kv_engine *engine, unsigned timeout_
     if (!take_flag(engine, &engine->writer_taken, timeout_ms))
         return kv_fail(KV_BUSY, "%s: another connection is writing; wait longer with busy_timeout",
                        engine->path);
-    st = kv_lock_wait(engine->lock, KV_LOCK_WRITER, KV_LOCK_EXCLUSIVE, timeout_ms);
+    st = KV_UNLESS_MUTANT(writer_not_locked, kv_lock_wait(engine->lock, KV_LOCK_WRITER,
+                                                          KV_LOCK_EXCLUSIVE, timeout_ms));
     if (st != KV_OK) {
         drop_flag(engine, &engine->writer_taken);
         if (st == KV_BUSY)
@@ -92,7 +95,8 @@ enum kv_status kv_engine_take_compactor(struct kv_engine *engine, unsigned timeo
 
     if (!take_flag(engine, &engine->compactor_taken, timeout_ms))
         return kv_fail(KV_BUSY, "%s: another connection is compacting", engine->path);
-    st = kv_lock_wait(engine->lock, KV_LOCK_COMPACTOR, KV_LOCK_EXCLUSIVE, timeout_ms);
+    st = KV_UNLESS_MUTANT(compactor_not_locked, kv_lock_wait(engine->lock, KV_LOCK_COMPACTOR,
+                                                             KV_LOCK_EXCLUSIVE, timeout_ms));
     if (st != KV_OK) {
         drop_flag(engine, &engine->compactor_taken);
         return st;
@@ -162,7 +166,8 @@ static enum kv_status catch_up_manifest(struct kv_engine *engine)
 
     if (st != KV_OK)
         return st;
-    if (disk.generation > kv_page_load(&engine->page->generation)) {
+    if (disk.generation > kv_page_load(&engine->page->generation) &&
+        !KV_MUTANT(unannounced_manifest_trusted)) {
         /* A second sync of the directory may succeed although the first one lost something. */
         disk.generation++;
         st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode,
@@ -179,7 +184,8 @@ enum kv_status kv_engine_take_manifest(struct kv_engine *engine)
     enum kv_status st;
 
     pthread_mutex_lock(&engine->manifest_mutex);
-    st = kv_lock_wait(engine->lock, KV_LOCK_MANIFEST, KV_LOCK_EXCLUSIVE, KV_SHORT_WAIT_MS);
+    st = KV_UNLESS_MUTANT(manifest_not_locked, kv_lock_wait(engine->lock, KV_LOCK_MANIFEST,
+                                                            KV_LOCK_EXCLUSIVE, KV_SHORT_WAIT_MS));
     if (st != KV_OK) {
         pthread_mutex_unlock(&engine->manifest_mutex);
         return st;

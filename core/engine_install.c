@@ -1,6 +1,7 @@
 /* Replacing the manifest, and installing the version that it names: see engine.h. */
 #include "engine.h"
 #include "log_scan.h"
+#include "mutant.h"
 
 /* Take versions from pins that hold them idly: files that nobody reads go away. Under mutex. */
 static void steal_idle_pins(struct kv_engine *engine)
@@ -160,12 +161,14 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
 
     *renamed = false;
     next->generation = engine->manifest.generation + 1;
-    if (next->next_number < atomic_load(&engine->next_number))
+    if (next->next_number < atomic_load(&engine->next_number) && !KV_MUTANT(number_reused))
         next->next_number = atomic_load(&engine->next_number);
     st = kv_version_open(&engine->place, next, log, engine->version, &version);
     if (st == KV_OK)
         st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode, next,
                                  renamed);
+    if (*renamed && KV_MUTANT(failed_name_sync_ignored))
+        st = KV_OK;
     if (st != KV_OK) {
         if (*renamed) /* a crash may bring either back: both sets of files must stay as they are */
             kv_page_set(&engine->page->refuse_writes);

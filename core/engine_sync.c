@@ -1,6 +1,8 @@
 /* Syncing the active log, one at a time among all who have the store open: see engine.h. */
 #include "engine.h"
 
+#include "mutant.h"
+
 void kv_engine_note_durable(struct kv_engine *engine, uint64_t lsn)
 {
     kv_page_raise(&engine->page->durable_lsn, lsn);
@@ -12,7 +14,8 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
     enum kv_status st;
 
     pthread_mutex_lock(&engine->sync_mutex);
-    st = kv_lock_wait(engine->lock, KV_LOCK_SYNC, KV_LOCK_EXCLUSIVE, KV_SHORT_WAIT_MS);
+    st = KV_UNLESS_MUTANT(sync_not_locked, kv_lock_wait(engine->lock, KV_LOCK_SYNC,
+                                                        KV_LOCK_EXCLUSIVE, KV_SHORT_WAIT_MS));
     if (st != KV_OK) {
         pthread_mutex_unlock(&engine->sync_mutex);
         return st;
@@ -30,7 +33,7 @@ enum kv_status kv_engine_sync_log(struct kv_engine *engine, struct kv_log *log, 
     if (st == KV_OK) {
         kv_engine_note_durable(engine, kv_log_lsn(log, end_bytes));
         atomic_fetch_add_explicit(&engine->counters.syncs, 1, memory_order_relaxed);
-    } else {
+    } else if (!KV_MUTANT(failed_sync_forgotten)) {
         /* The kernel may have dropped what it could not write: never ask again. */
         kv_page_set(&engine->page->refuse_writes);
     }

@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "group.h"
+#include "mutant.h"
 #include "seal.h"
 #include "write_set.h"
 
@@ -91,8 +92,11 @@ static enum kv_status make_successor(struct kv_engine *engine, struct kv_log *fr
         .log = {.base_lsn = past,
                 .previous_digest = durable->digest,
                 .previous_end_lsn = kv_log_lsn(from, durable->end_bytes),
-                .copied_seq = from->tail.seq > durable->seq ? from->tail.seq : 0}};
-    enum kv_status st = kv_seal_new_log(engine, &header, true, &copier.to);
+                .copied_seq = from->tail.seq > durable->seq && !KV_MUTANT(copies_not_noted)
+                                  ? from->tail.seq
+                                  : 0}};
+    enum kv_status st =
+        kv_seal_new_log(engine, &header, !KV_MUTANT(failover_header_first), &copier.to);
 
     *out = NULL;
     if (st != KV_OK)
@@ -100,11 +104,11 @@ static enum kv_status make_successor(struct kv_engine *engine, struct kv_log *fr
     while (st == KV_OK && copier.at < from->tail.end_bytes)
         st = copy_transaction(&copier);
     if (st == KV_OK)
-        st = kv_io_sync(copier.to->file);
+        st = KV_UNLESS_MUTANT(failover_copies_without_sync, kv_io_sync(copier.to->file));
     if (st == KV_OK)
         st = kv_log_write_header(copier.to);
     if (st == KV_OK)
-        st = kv_io_sync(copier.to->file);
+        st = KV_UNLESS_MUTANT(failover_header_without_sync, kv_io_sync(copier.to->file));
     if (st != KV_OK) {
         kv_log_unref(copier.to);
         return st;

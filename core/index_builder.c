@@ -11,6 +11,7 @@
 #include "bloom.h"
 #include "index.h"
 #include "index_layout.h"
+#include "mutant.h"
 #include "names.h"
 #include "record.h"
 
@@ -243,7 +244,7 @@ static enum kv_status build_named(struct builder *builder, struct kv_index **out
 
     st = write_file(builder, file);
     if (st == KV_OK)
-        st = kv_io_sync(file);
+        st = KV_UNLESS_MUTANT(index_without_sync, kv_io_sync(file));
     /* Mapped before it has its name, so that a failure leaves no file behind. */
     if (st == KV_OK && out)
         st = kv_index_map(place, builder->info, file, name, &index);

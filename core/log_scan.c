@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
+#include "mutant.h"
 #include "names.h"
 
 enum { WATCH_EVERY_BYTES = 1 << 20 };
@@ -139,9 +140,11 @@ static enum kv_status scan_transaction(struct scanner *scanner)
             st = KV_DONE;
     }
     count = kv_memtable_count(&log->memtable) - before;
-    if (st == KV_OK && (commit.seq != tail->seq + 1 || commit.record_count != count ||
-                        commit.begin_lsn != kv_log_lsn(log, tail->end_bytes) ||
-                        commit.digest != kv_commit_digest(&commit, digest)))
+    if (st == KV_OK &&
+        (commit.seq != tail->seq + 1 ||
+         (commit.record_count != count && !KV_MUTANT(record_count_ignored)) ||
+         (commit.begin_lsn != kv_log_lsn(log, tail->end_bytes) && !KV_MUTANT(begin_ignored)) ||
+         (commit.digest != kv_commit_digest(&commit, digest) && !KV_MUTANT(digest_chain_ignored))))
         st = KV_DONE;
     /* The COMMIT of a group stands alone, as the first of its log: group.h. */
     if (st == KV_OK && commit.group != 0 && (count > 0 || tail->end_bytes != KV_HEADER_BYTES))
@@ -168,7 +171,7 @@ static void scan_end(struct scanner *scanner)
         end.end_lsn != kv_log_lsn(log, at) || end.seq != log->tail.seq ||
         end.digest != log->tail.digest)
         return;
-    scanner->out->clean = true;
+    scanner->out->clean = !KV_MUTANT(end_not_believed);
     scanner->out->durable = log->tail;
     scanner->out->durable_lsn = end.end_lsn;
 }
@@ -197,7 +200,7 @@ static enum kv_status check_behind(const struct scanner *scanner)
         struct kv_commit commit;
 
         if (kv_commit_decode(rest(scanner, (uint32_t)at), salt, at, &commit) == KV_OK &&
-            commit.durable_lsn > end_lsn)
+            commit.durable_lsn > end_lsn && !KV_MUTANT(damage_taken_for_torn))
             return damaged(scanner);
     }
     for (at = kv_end_find(scanner->bytes, salt, log->tail.end_bytes); at != SIZE_MAX;

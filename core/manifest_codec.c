@@ -37,6 +37,7 @@
 #include "bytes.h"
 #include "hash.h"
 #include "manifest.h"
+#include "mutant.h"
 
 static const uint8_t magic[8] = {'k', 'v', 'm', 'a', 'n', '\r', '\n', 0x1a};
 
@@ -403,7 +404,8 @@ static enum kv_status open_envelope(struct kv_slice bytes, struct kv_slice *body
         return kv_fail(KV_CORRUPT, "this is no manifest of sqlite-kv");
     if (reader.failed || kv_reader_left(&reader) > 0)
         return kv_fail(KV_CORRUPT, "%zu bytes are not the size that it states", bytes.size);
-    if (checksum != kv_hash(kv_slice_of(bytes.data, bytes.size - CHECKSUM_BYTES), 0))
+    if (checksum != kv_hash(kv_slice_of(bytes.data, bytes.size - CHECKSUM_BYTES), 0) &&
+        !KV_MUTANT(manifest_checksum_ignored))
         return kv_fail(KV_CORRUPT, "checksum does not match");
     if (version > KV_FORMAT_VERSION || incompatible_features != 0)
         return kv_fail(KV_NEWER, "made by a newer version of sqlite-kv (format %u)", version);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "manifest.h"
+#include "mutant.h"
 #include "names.h"
 
 /* ---- Loading */
@@ -91,7 +92,7 @@ static enum kv_status write_temporary(struct kv_dir *dir, const char *name, unsi
     if (st == KV_OK)
         st = kv_io_write(file, 0, bytes.data, bytes.size);
     if (st == KV_OK)
-        st = kv_io_sync(file);
+        st = KV_UNLESS_MUTANT(manifest_without_sync, kv_io_sync(file));
     kv_io_file_close(file);
     return st;
 }
@@ -132,7 +133,7 @@ enum kv_status kv_manifest_replace(struct kv_io *io, struct kv_dir *dir, unsigne
         goto out;
 
     /* A manifest that is durable never names files whose names are not. */
-    st = kv_io_dir_sync(dir);
+    st = KV_UNLESS_MUTANT(names_without_sync, kv_io_dir_sync(dir));
     if (st != KV_OK)
         goto out;
     st = write_temporary(dir, KV_NAME_MANIFEST_TEMPORARY, file_mode, kv_buffer_slice(&bytes));
@@ -143,7 +144,7 @@ enum kv_status kv_manifest_replace(struct kv_io *io, struct kv_dir *dir, unsigne
         goto out;
     }
     *renamed = true;
-    st = kv_io_dir_sync(dir);
+    st = KV_UNLESS_MUTANT(manifest_name_without_sync, kv_io_dir_sync(dir));
     if (st != KV_OK)
         st = kv_fail_in(st, "the new manifest is in place, but may not survive a crash");
 out:

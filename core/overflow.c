@@ -6,6 +6,7 @@
 #include "group.h"
 #include "hash.h"
 #include "log_index.h"
+#include "mutant.h"
 #include "seal.h"
 #include "segment_scan.h"
 
@@ -96,7 +97,7 @@ static enum kv_status finish_segment(struct kv_engine *engine, struct kv_write_s
     if (st != KV_OK)
         return st;
     kv_log_trim(set->log);
-    st = kv_io_sync(set->log->file);
+    st = KV_UNLESS_MUTANT(overflow_without_sync, kv_io_sync(set->log->file));
     if (st == KV_OK)
         st = kv_log_index(&engine->place, set->log, &set->log->tail, &info, NULL);
     if (st == KV_OK)

@@ -5,6 +5,7 @@
 #include "failover.h"
 #include "group.h"
 #include "log_scan.h"
+#include "mutant.h"
 #include "seal.h"
 #include "writer.h"
 
@@ -56,7 +57,8 @@ static enum kv_status confirm_manifest(struct kv_engine *engine)
 {
     enum kv_status st = KV_OK;
 
-    if (kv_page_load(&engine->page->generation) != engine->manifest.generation) {
+    if (!KV_MUTANT(manifest_not_confirmed) &&
+        kv_page_load(&engine->page->generation) != engine->manifest.generation) {
         st = kv_engine_take_manifest(engine);
         if (st == KV_OK)
             kv_engine_drop_manifest(engine);
@@ -140,8 +142,9 @@ enum kv_status kv_recover(struct kv_engine *engine)
         st = open_version(engine, log);
     /* A group that counts or not is nothing that a clean close leaves behind. */
     if (st == KV_OK)
-        st = scan.clean && engine->manifest.group_count == 0 ? confirm_manifest(engine)
-                                                             : kv_failover(engine, log, &scan);
+        st = (scan.clean || KV_MUTANT(unclean_end_trusted)) && engine->manifest.group_count == 0
+                 ? confirm_manifest(engine)
+                 : kv_failover(engine, log, &scan);
     if (st == KV_OK)
         st = finish_seal(engine);
     if (st == KV_OK)
@@ -223,7 +226,8 @@ enum kv_status kv_recover_close(struct kv_engine *engine)
     kv_version_unref(version);
     version = kv_engine_version(engine);
     if (st == KV_OK && !has_end(version->log)) {
-        st = kv_engine_sync_log(engine, version->log, version->log->tail.end_bytes);
+        st = KV_UNLESS_MUTANT(end_before_sync, kv_engine_sync_log(engine, version->log,
+                                                                  version->log->tail.end_bytes));
         if (st == KV_OK)
             st = kv_recover_write_end(engine, version->log);
     }

@@ -5,6 +5,7 @@
 
 #include "hash.h"
 #include "merge.h"
+#include "mutant.h"
 #include "record.h"
 #include "segment_writer.h"
 
@@ -182,7 +183,8 @@ static bool hides_nothing(struct rewrite *rewrite, const struct kv_entry *entry,
     size_t older =
         rewrite->first + rewrite->choice.run_count; /* behind the output, if there is one */
 
-    return !kv_version_may_contain(rewrite->version, older, rewrite->version->run_count - older,
+    return KV_MUTANT(tombstone_dropped_early) ||
+           !kv_version_may_contain(rewrite->version, older, rewrite->version->run_count - older,
                                    hash, entry->key);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "buffer.h"
+#include "mutant.h"
 
 struct kv_run_reader {
     _Atomic uint32_t references;
@@ -100,7 +101,7 @@ static size_t first_reaching(const struct kv_run_reader *run, struct kv_slice ke
 /* The only segment that may show `key`, or NULL. */
 static struct kv_segment *segment_of(const struct kv_run_reader *run, struct kv_slice key)
 {
-    if (is_hidden(run, key))
+    if (is_hidden(run, key) && !KV_MUTANT(low_ignored_by_get))
         return NULL;
 
     size_t i = first_reaching(run, key);
@@ -178,7 +179,8 @@ static enum kv_status seek_forward(struct run_iter *it, const struct kv_slice *b
     struct kv_slice low = kv_buffer_slice(&it->run->low);
 
     /* What is hidden is jumped over; `low` itself may be there still. */
-    it->may_be_hidden = it->run->has_low && (!bound || is_hidden(it->run, *bound));
+    it->may_be_hidden = it->run->has_low && !KV_MUTANT(low_ignored_forwards) &&
+                        (!bound || is_hidden(it->run, *bound));
     if (it->may_be_hidden)
         bound = &low;
     return open_segment(it, bound ? first_reaching(it->run, *bound) : 0, bound);
@@ -189,7 +191,7 @@ static enum kv_status seek_backward(struct run_iter *it, const struct kv_slice *
     size_t last = it->run->segment_count - 1;
     size_t i = bound ? first_reaching(it->run, *bound) : last;
 
-    it->may_be_hidden = it->run->has_low;
+    it->may_be_hidden = it->run->has_low && !KV_MUTANT(low_ignored_backwards);
     /* The bound may lie before segment i: then i has nothing, and i - 1 comes next. */
     return open_segment(it, i > last ? last : i, bound);
 }

@@ -4,6 +4,7 @@
 #include "estimate.h"
 #include "group.h"
 #include "log_index.h"
+#include "mutant.h"
 #include "names.h"
 
 /* ---- What the next manifest says of logs */
@@ -197,7 +198,7 @@ static enum kv_status make_successor(struct kv_engine *engine, const struct kv_l
                                        .previous_end_lsn = end_lsn}};
     enum kv_status st = kv_seal_new_log(engine, &header, false, out);
 
-    return st == KV_OK ? kv_io_sync((*out)->file) : st;
+    return st == KV_OK ? KV_UNLESS_MUTANT(new_log_without_sync, kv_io_sync((*out)->file)) : st;
 }
 
 enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail,
@@ -211,7 +212,8 @@ enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail,
         goto out;
     st = kv_seal_finish(engine, interrupt);
     if (st == KV_OK)
-        st = kv_engine_sync_log(engine, log, log->tail.end_bytes);
+        st = KV_UNLESS_MUTANT(seal_without_log_sync,
+                              kv_engine_sync_log(engine, log, log->tail.end_bytes));
     if (st == KV_OK)
         st = make_successor(engine, log, &next);
     if (st == KV_OK)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "create.h"
+#include "mutant.h"
 #include "patience.h"
 #include "recover.h"
 #include "repair.h"
@@ -239,7 +240,8 @@ static enum kv_status attach(struct kv_engine *engine, const struct kv_settings 
     engine->page = kv_lock_page(engine->lock);
     st = wait_for(engine, KV_LOCK_OPEN, readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE, settings);
     if (st == KV_OK && !readonly) {
-        st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE);
+        st = KV_UNLESS_MUTANT(attached_not_locked,
+                              kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE));
         *alone = st == KV_OK;
         if (st == KV_BUSY)
             st = wait_for(engine, KV_LOCK_ATTACHED, KV_LOCK_SHARED, settings);

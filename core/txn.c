@@ -15,6 +15,7 @@
 #include "backlog.h"
 #include "compact.h"
 #include "hash.h"
+#include "mutant.h"
 #include "seal.h"
 #include "writer.h"
 
@@ -308,7 +309,9 @@ static enum kv_status unprepare(struct kv_txn *txn)
         return KV_OK;
     st = kv_write_set_uncommit(txn->set);
     if (st == KV_OK)
-        st = kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes);
+        st = KV_UNLESS_MUTANT(
+            uncommit_without_sync,
+            kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes));
     return st == KV_OK ? KV_OK : leave_log(txn);
 }
 
@@ -443,8 +446,9 @@ static bool must_sync(const struct kv_txn *txn)
     switch (txn->settings->synchronous) {
     case KV_SYNC_FULL: return true;
     case KV_SYNC_NORMAL:
-        return kv_io_monotonic_ms(engine->place.io) >=
-               atomic_load(&engine->synced_ms) + SYNC_AFTER_MS;
+        return !KV_MUTANT(normal_never_syncs) &&
+               kv_io_monotonic_ms(engine->place.io) >=
+                   atomic_load(&engine->synced_ms) + SYNC_AFTER_MS;
     case KV_SYNC_OFF: break;
     }
     return kv_log_lsn(txn->set->log, txn->set->end_bytes) >=
@@ -466,7 +470,7 @@ static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
     strncat(cause, kv_message(), sizeof(cause) - 1);
     overwritten = kv_write_set_uncommit(txn->set);
     (void)overwritten; /* failover ends at the committed end in any case */
-    if (kv_writer_resolve(engine, false) == KV_OK)
+    if (KV_MUTANT(failed_commit_trusted) || kv_writer_resolve(engine, false) == KV_OK)
         return kv_fail(st, "%s; the transaction was rolled back", cause);
     return kv_fail(
         st,
@@ -497,18 +501,21 @@ static enum kv_status write_commit(struct kv_txn *txn)
     uint64_t durable_lsn = kv_page_load(&engine->page->durable_lsn), begin_lsn;
     enum kv_status st;
 
-    txn->commit =
-        (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io), .nonce = txn->nonce};
+    txn->commit = (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io),
+                                     .nonce = KV_MUTANT(nonce_ignored) ? 0 : txn->nonce};
     st = list_group(txn);
     if (st != KV_OK)
         return st;
     begin_lsn = kv_log_lsn(txn->set->log, txn->set->begin_bytes);
-    txn->commit.durable_lsn = durable_lsn < begin_lsn ? durable_lsn : begin_lsn;
+    txn->commit.durable_lsn =
+        durable_lsn < begin_lsn && !KV_MUTANT(durable_overstated) ? durable_lsn : begin_lsn;
     st = kv_write_set_commit(txn->set, &txn->commit);
     if (st != KV_OK)
         return st;
     if (must_sync(txn)) {
-        st = kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes);
+        st = KV_UNLESS_MUTANT(
+            commit_without_sync,
+            kv_engine_sync_log(engine, txn->set->log, txn->set->log->tail.end_bytes));
         txn->durable = st == KV_OK;
         if (st != KV_OK && st != KV_BUSY)
             st = abandon(txn, st);

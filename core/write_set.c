@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
+#include "mutant.h"
 
 enum { FLUSH_BYTES = 256 * 1024, KEEP_BUFFER_BYTES = 4 * FLUSH_BYTES, FIRST_ITEM_COUNT = 64 };
 
@@ -232,7 +233,8 @@ void kv_write_set_publish(struct kv_write_set *set, const struct kv_commit *comm
 enum kv_status kv_write_set_uncommit(struct kv_write_set *set)
 {
     static const uint8_t zeros[KV_COMMIT_BYTES];
-    enum kv_status st = kv_log_write(set->log, set->end_bytes, zeros, sizeof(zeros));
+    enum kv_status st = KV_UNLESS_MUTANT(
+        uncommit_not_written, kv_log_write(set->log, set->end_bytes, zeros, sizeof(zeros)));
 
     set->flushed_bytes = set->end_bytes;
     return st;

@@ -4,6 +4,7 @@
 #include "cleanup.h"
 #include "failover.h"
 #include "group.h"
+#include "mutant.h"
 #include "patience.h"
 #include "seal.h"
 
@@ -71,7 +72,8 @@ enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
     st = kv_log_open(&engine->place, number, salt, &log);
     if (st != KV_OK)
         return st;
-    st = kv_log_scan(log, durable_lsn, adopt ? 0 : committed_lsn, &scan);
+    st = kv_log_scan(log, durable_lsn,
+                     adopt && !KV_MUTANT(complete_commit_dropped) ? 0 : committed_lsn, &scan);
     if (st == KV_OK && kv_log_lsn(log, log->tail.end_bytes) < committed_lsn)
         st = kv_fail(KV_CORRUPT,
                      "%s: committed transactions at the end of log %llu can no longer be read; "
@@ -109,7 +111,9 @@ enum kv_status kv_writer_take(struct kv_engine *engine, unsigned timeout_ms)
 
     if (st != KV_OK)
         return st;
-    failed = kv_page_is_set(&engine->page->refuse_writes) || sync_died(engine);
+    died &= !KV_MUTANT(dead_writer_trusted);
+    failed = (kv_page_is_set(&engine->page->refuse_writes) && !KV_MUTANT(failed_sync_trusted)) ||
+             (sync_died(engine) && !KV_MUTANT(dead_sync_trusted));
     if (died || failed)
         st = kv_writer_resolve(engine, !failed);
     else
