@@ -297,6 +297,9 @@ static enum kv_status tell_damage(struct patient *patient)
         st = kv_repair_tell(repair, number, 0, "was found under the name %s", patient->name);
     if (st == KV_OK && !salvage->has_header)
         st = kv_repair_tell(repair, number, 0, "the header cannot be read");
+    if (st == KV_OK && salvage->bad_bytes > 0)
+        st = kv_repair_tell(repair, number, 0, "the disk refuses to give %" PRIu64 " bytes",
+                            salvage->bad_bytes);
     for (size_t i = 0; i < salvage->gap_count && st == KV_OK; i++) {
         const struct kv_gap *gap = &salvage->gaps[i];
 

@@ -14,7 +14,6 @@ struct anchor {
 
 struct walk {
     struct kv_salvage *salvage;
-    const struct kv_salvage_end *end;
     uint64_t limit;    /* offset behind which nothing counts */
     uint64_t durable;  /* offset before which everything was committed: D */
     uint64_t last_seq; /* of the transaction that ends there; 0: unknown */
@@ -336,7 +335,6 @@ enum kv_status kv_salvage_log(struct kv_salvage *salvage, const struct kv_salvag
 {
     const struct kv_header *header = &salvage->header;
     struct walk walk = {.salvage = salvage,
-                        .end = end,
                         .limit = salvage->size_bytes,
                         .at = KV_HEADER_BYTES,
                         .seq = header->base_seq,

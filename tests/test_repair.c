@@ -475,6 +475,20 @@ START_TEST(test_repair_keeps_what_it_takes_away)
 }
 END_TEST
 
+/* A disk that gives nothing any more is no reason to change anything on it. */
+START_TEST(test_repair_of_an_unreadable_disk_changes_nothing)
+{
+    uint64_t before = world_files_digest(&world);
+    unsigned steps;
+
+    kv_memfs_fail(world.fs, KV_MEMFS_READ, 1, KV_IOERR, KV_MEMFS_STICKY);
+    ck_kv_is(try_repair(&world, &steps), KV_CORRUPT);
+    kv_memfs_heal(world.fs);
+    ck_assert_uint_eq(world_files_digest(&world), before);
+    ck_assert_uint_eq(repair(&world), 0);
+}
+END_TEST
+
 START_TEST(test_repair_needs_the_store_for_itself)
 {
     unsigned steps;
@@ -579,6 +593,7 @@ int main(void)
     tcase_add_test(tests, test_repair_after_a_file_of_another_store);
     tcase_add_test(tests, test_repair_without_a_manifest);
     tcase_add_test(tests, test_repair_keeps_what_it_takes_away);
+    tcase_add_test(tests, test_repair_of_an_unreadable_disk_changes_nothing);
     tcase_add_test(tests, test_repair_needs_the_store_for_itself);
     tcase_add_test(tests, test_repair_can_be_interrupted);
     tcase_add_test(tests, test_repair_stopped_anywhere);
