@@ -12,7 +12,7 @@
 struct watch {
     bool refilters; /* reads its table again and again */
     bool is_loose;  /* and somebody wrote meanwhile: nobody says what it shows */
-    bool saw_own;   /* rows of the running transaction */
+    bool saw_own;   /* rows of the running transaction, or could have */
     bool may_abort; /* these were rolled back */
 };
 
@@ -247,8 +247,11 @@ static bool open_cursor(struct run *run, const struct op *op)
 
 static bool step_cursor(struct run *run, const struct op *op)
 {
+    struct watch *watch = &run->sides[op->connection].watches[op->slot];
     bool same = true;
 
+    if (watch->refilters && txn_state(run, op->connection) == SQLITE_TXN_WRITE)
+        watch->saw_own = true;
     for (int i = 0; same && i < op->count; i++) {
         int kv, ordinary = SQLITE_ROW;
 
