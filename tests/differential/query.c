@@ -285,9 +285,10 @@ static struct op subquery(struct random *random, const struct table *tables)
             condition_partner(&draft.context));
         return finish(&draft, CLASS_SUBQUERY);
     default:
-        text_add(&draft.text,
-                 "SELECT a.id, (SELECT z.v FROM %s AS z WHERE z.key = a.%s) FROM fixed AS a",
-                 name_of(&draft), condition_partner(&draft.context));
+        text_add(
+            &draft.text,
+            "SELECT a.id, (SELECT min(quote(z.v)) FROM %s AS z WHERE z.key = a.%s) FROM fixed AS a",
+            name_of(&draft), condition_partner(&draft.context));
         return finish(&draft, CLASS_SUBQUERY);
     }
     where(&draft);
