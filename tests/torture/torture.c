@@ -42,7 +42,7 @@ enum {
     DATABASES = 2,
     MAX_SILENCE_MS =
         60000, /* without a commit although a writer lives: a busy disk may take seconds to sync */
-    MAX_WAIT_MS = 5000, /* for a commit after a writer was killed; a second is what is aimed at */
+    MAX_WAIT_MS = 20000, /* for a commit after a writer was killed; a second is what is aimed at */
     STOP_MS = 300,
     GROWTH_PERCENT = 50, /* that the memory of one that lives on may grow by, and … */
     GROWTH_BYTES = 8 * 1024 * 1024,
