@@ -12,10 +12,10 @@ enum kv_status kv_snapshot_new(struct kv_store *store, struct kv_snapshot **out)
     *out = NULL;
     if (st != KV_OK)
         return st;
-    *out = snapshot = calloc(1, sizeof(*snapshot));
+    *out = snapshot = aligned_alloc(_Alignof(struct kv_snapshot), sizeof(*snapshot));
     if (!snapshot)
         return kv_fail_nomem();
-    snapshot->store = store;
+    *snapshot = (struct kv_snapshot){.store = store};
     kv_engine_add_pin(&store->engine, &snapshot->pin);
     return KV_OK;
 }

@@ -21,8 +21,11 @@ struct kv_store {
     struct kv_store *next;           /* in the registry */
 };
 
+enum { KV_CACHE_LINE_BYTES = 64 };
+
+/* Cache lines of its own: threads would take the pin's, which each read changes, from each other. */
 struct kv_snapshot {
-    struct kv_store *store;
+    _Alignas(KV_CACHE_LINE_BYTES) struct kv_store *store;
     struct kv_pin pin;
     uint64_t lsn;
     bool held;

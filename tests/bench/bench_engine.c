@@ -318,7 +318,132 @@ static const struct workload {
     {"commit, normal", commit_normal},
     {"commit, full", commit_full},
 };
-enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
+enum { READRANDOM = 3, READRANDOM_TWO, WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
+
+/* ---- Latencies: point reads while one thread writes and the background merges, and its commits */
+
+enum { LATENCY_ROWS_A_COMMIT = 100, LATENCIES_MAX = 1 << 22 };
+
+struct latencies {
+    float *us;
+    size_t count;
+};
+
+static struct latencies latencies_new(void)
+{
+    struct latencies all = {.us = malloc(LATENCIES_MAX * sizeof(float))};
+
+    if (!all.us)
+        bench_fail("out of memory");
+    return all;
+}
+
+static void latencies_add(struct latencies *all, double start)
+{
+    if (all->count < LATENCIES_MAX)
+        all->us[all->count++] = (float)((bench_seconds() - start) * 1e6);
+}
+
+static int compare_floats(const void *a, const void *b)
+{
+    float left = *(const float *)a, right = *(const float *)b;
+
+    return (left > right) - (left < right);
+}
+
+/* Of sorted ones, the one below which `share` of them are. */
+static double latencies_at(const struct latencies *all, double share)
+{
+    return all->us[(size_t)((double)(all->count - 1) * share)];
+}
+
+struct reader {
+    struct bench *bench;
+    atomic_bool stop;
+    struct latencies all;
+};
+
+/* At least once, however late the thread begins. */
+static void *read_until_stopped(void *context)
+{
+    struct reader *reader = context;
+    uint64_t i = 0;
+    struct kv_snapshot *snapshot;
+    struct kv_entry entry;
+    char key[BENCH_KEY_BYTES];
+
+    must(kv_snapshot_new(reader->bench->store, &snapshot));
+    do {
+        struct kv_slice slice =
+            key_slice(key, bench_scatter(bench_scatter(~i++) % reader->bench->options->rows));
+        double start = bench_seconds();
+
+        must(kv_snapshot_acquire(snapshot));
+        must(kv_snapshot_get(snapshot, NULL, slice, &entry));
+        kv_snapshot_release(snapshot);
+        latencies_add(&reader->all, start);
+    } while (!atomic_load(&reader->stop));
+    kv_snapshot_free(snapshot);
+    return NULL;
+}
+
+/* Overwrite every row, in small transactions. */
+static void write_measured(struct bench *bench, struct latencies *commits)
+{
+    size_t value_bytes = bench->options->value_bytes;
+    char key[BENCH_KEY_BYTES];
+
+    for (uint64_t i = 0; i < bench->options->rows; i += LATENCY_ROWS_A_COMMIT) {
+        double start = bench_seconds();
+        struct kv_txn *txn;
+
+        must(kv_txn_begin(bench->store, NULL, &txn));
+        for (uint64_t n = i; n < i + LATENCY_ROWS_A_COMMIT && n < bench->options->rows; n++)
+            must(kv_txn_put(txn, key_slice(key, bench_scatter(n)),
+                            kv_slice_of(bench_value(n + 1, value_bytes), value_bytes)));
+        must(kv_txn_commit(txn));
+        latencies_add(commits, start);
+    }
+}
+
+static void print_latency(struct bench_json *json, const char *name, const char *unit, double value)
+{
+    printf("%-24s %10.2f %s\n", name, value, unit);
+    bench_json_number(json, name, unit, value);
+}
+
+static void report_latencies(struct bench *bench, struct bench_json *json)
+{
+    struct reader reader = {.bench = bench, .all = latencies_new()};
+    struct latencies commits = latencies_new();
+    struct kv_stats before, after;
+    uint64_t seals;
+    pthread_t thread;
+
+    fillrandom(bench);
+    settle(bench);
+    must(kv_store_stats(bench->store, &before));
+    if (pthread_create(&thread, NULL, read_until_stopped, &reader))
+        bench_fail("cannot start a thread");
+    write_measured(bench, &commits);
+    atomic_store(&reader.stop, true);
+    pthread_join(thread, NULL);
+    must(kv_store_stats(bench->store, &after));
+    seals = after.seals_since_open - before.seals_since_open;
+    qsort(reader.all.us, reader.all.count, sizeof(float), compare_floats);
+    qsort(commits.us, commits.count, sizeof(float), compare_floats);
+    print_latency(json, "read beside writes, p50", "us", latencies_at(&reader.all, 0.5));
+    print_latency(json, "read beside writes, p99", "us", latencies_at(&reader.all, 0.99));
+    print_latency(json, "commit of 100 rows, p50", "us", latencies_at(&commits, 0.5));
+    print_latency(json, "commit of 100 rows, p99", "us", latencies_at(&commits, 0.99));
+    /* The slowest commits are those that seal. */
+    if (seals > 0 && seals <= commits.count)
+        print_latency(json, "commit that seals", "ms",
+                      commits.us[commits.count - 1 - (size_t)seals / 2] / 1e3);
+    print_latency(json, "slowest commit", "ms", latencies_at(&commits, 1) / 1e3);
+    free(reader.all.us);
+    free(commits.us);
+}
 
 /* Watches this process's anonymous memory until told to stop. */
 static struct {
@@ -384,7 +509,11 @@ int main(void)
         printf("%-24s %10.3f\n", workloads[i].name, us);
         bench_json_number(json, workloads[i].name, "us", us);
     }
+    print_latency(json, "two readers", "times one",
+                  bench_median(seconds[READRANDOM], options.runs) /
+                      bench_median(seconds[READRANDOM_TWO], options.runs));
     report_space(&bench, json);
+    report_latencies(&bench, json);
     printf("%-24s %10.1f\n\n", "peak memory, MB", (double)watcher.peak_bytes / 1e6);
     bench_json_number(json, "peak anonymous memory", "bytes", (double)watcher.peak_bytes);
     bench_json_close(json);
