@@ -144,9 +144,11 @@ check: ## build and run all tests; installs what is missing first
 
 # Called in sanitized build directories; SHELL_PRELOAD goes into the sqlite3 shell.
 .PHONY: check-sanitized
-check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential $(BUILD)/power
-	@KILLS=50 STATEMENTS=20000 SEED=1000 STATES=5000 $(RUN) tests/run.sh $(TESTS) tests/run_sql.sh \
-	    tests/run_readme.sh tests/run_torture.sh tests/run_differential.sh tests/run_power.sh
+check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential $(BUILD)/power \
+    $(BUILD)/schedules
+	@KILLS=50 STATEMENTS=20000 SEED=1000 STATES=5000 SCHEDULES='--preemptions 1 --share 0' \
+	    $(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_torture.sh \
+	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh
 
 .PHONY: check-asan
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
