@@ -195,7 +195,7 @@ static struct op join_ordinary(struct random *random, const struct table *tables
                  name_of(&draft), kind, other, partner);
     join_condition(&draft, "z.");
     if (random_chance(random, 40)) {
-        draft.flags |= OP_ORDERED;
+        /* SQLite takes z.key for unique here, although texts of one number are many. */
         text_add(&draft.text, FRAGMENT " ORDER BY a.id, z.key DESC" END);
     }
     return finish(&draft, CLASS_JOIN);
@@ -248,7 +248,8 @@ static struct op join_two(struct random *random, const struct table *tables)
     else
         text_add(&draft.text, "%s", RANDOM_PICK(random, ons));
     join_condition(&draft, "a.");
-    if (random_chance(random, 40)) {
+    if (random_chance(random, 40) &&
+        other->columns[0].family == draft.context.table->columns[0].family) {
         draft.flags |= OP_ORDERED;
         text_add(&draft.text, FRAGMENT " ORDER BY a.key, z.key" FRAGMENT " LIMIT 20" END END);
     }
