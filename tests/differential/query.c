@@ -213,8 +213,7 @@ static struct op join_three(struct random *random, const struct table *tables)
     if (random_chance(random, 50))
         text_add(&draft.text, "%s AS y ON y.key = z.key", name_of(&draft));
     else
-        text_add(&draft.text, "%s AS y ON y.key > z.key AND y.key <= a.%s", name_of(&draft),
-                 partner);
+        text_add(&draft.text, "%s AS y ON y.key > z.key AND y.key <= a.id", name_of(&draft));
     join_condition(&draft, "z.");
     return finish(&draft, CLASS_JOIN);
 }
@@ -239,17 +238,18 @@ static struct op join_two(struct random *random, const struct table *tables)
     struct draft draft = new_draft(random, tables);
     const struct table *other =
         random_chance(random, 50) ? draft.context.table : random_table(random, tables);
+    bool is_alike = other->columns[0].family == draft.context.table->columns[0].family;
 
     text_add(&draft.text, "SELECT a.key, z.key, z.v FROM %s AS a %s %s AS z ", other->name,
              random_chance(random, 30) ? "LEFT JOIN" : "JOIN", name_of(&draft));
     text_add(&draft.text, random_chance(random, 15) ? "USING (key) JOIN fixed ON " : "ON ");
-    if (random_chance(random, 20))
+    /* A column of numbers may hold other texts, behind all texts that look like numbers. */
+    if (is_alike && random_chance(random, 20))
         text_add(&draft.text, "%s", RANDOM_PICK(random, ranges));
     else
         text_add(&draft.text, "%s", RANDOM_PICK(random, ons));
     join_condition(&draft, "a.");
-    if (random_chance(random, 40) &&
-        other->columns[0].family == draft.context.table->columns[0].family) {
+    if (is_alike && random_chance(random, 40)) {
         draft.flags |= OP_ORDERED;
         text_add(&draft.text, FRAGMENT " ORDER BY a.key, z.key" FRAGMENT " LIMIT 20" END END);
     }
