@@ -8,7 +8,7 @@
  * are KV_FULL; ENOENT is KV_NOTFOUND; EEXIST is KV_EXISTS; EROFS, EACCES and
  * EPERM are KV_READONLY when asked to write or create and KV_IOERR otherwise;
  * ENOMEM is KV_NOMEM; all else KV_IOERR. EINTR and short transfers are
- * finished inside.
+ * finished inside. The functions below note what a KV_IOERR was about (kv_io_cause).
  *
  * Durability. Bytes of a file are durable after kv_io_sync or kv_io_datasync of
  * it returned KV_OK, names after kv_io_dir_sync of their directory. A failed
@@ -146,7 +146,7 @@ static inline void kv_io_dir_close(struct kv_dir *dir)
 
 static inline enum kv_status kv_io_dir_identity(struct kv_dir *dir, struct kv_identity *out)
 {
-    return dir->io->ops->dir_identity(dir, out);
+    return kv_io_note(KV_IO_EXAMINE, dir->io->ops->dir_identity(dir, out));
 }
 
 /* Call `each` for every name but "." and "..", in no order; what it returns other than KV_OK ends the listing. */
@@ -160,7 +160,7 @@ static inline enum kv_status kv_io_dir_list(struct kv_dir *dir,
 /* Make creations, renames and removals of names durable. */
 static inline enum kv_status kv_io_dir_sync(struct kv_dir *dir)
 {
-    return dir->io->ops->dir_sync(dir);
+    return kv_io_note(KV_IO_DIR_SYNC, dir->io->ops->dir_sync(dir));
 }
 
 /* KV_OK if this process may create files there, else KV_READONLY. */
@@ -193,14 +193,14 @@ static inline enum kv_status kv_io_link(struct kv_dir *from, const char *name, s
 
 static inline enum kv_status kv_io_unlink(struct kv_dir *dir, const char *name)
 {
-    return dir->io->ops->unlink(dir, name);
+    return kv_io_note(KV_IO_REMOVE, dir->io->ops->unlink(dir, name));
 }
 
 /* The identity of the file that has a name now, links not followed. */
 static inline enum kv_status kv_io_name_identity(struct kv_dir *dir, const char *name,
                                                  struct kv_identity *out)
 {
-    return dir->io->ops->name_identity(dir, name, out);
+    return kv_io_note(KV_IO_EXAMINE, dir->io->ops->name_identity(dir, name, out));
 }
 
 /* ---- Files */
@@ -231,37 +231,37 @@ static inline void kv_io_file_close(struct kv_file *file)
 
 static inline enum kv_status kv_io_file_identity(struct kv_file *file, struct kv_identity *out)
 {
-    return file->io->ops->file_identity(file, out);
+    return kv_io_note(KV_IO_EXAMINE, file->io->ops->file_identity(file, out));
 }
 
 static inline enum kv_status kv_io_file_size(struct kv_file *file, uint64_t *out)
 {
-    return file->io->ops->file_size(file, out);
+    return kv_io_note(KV_IO_EXAMINE, file->io->ops->file_size(file, out));
 }
 
 /* Read up to `size` bytes; fewer only at the end of the file. */
 static inline enum kv_status kv_io_read(struct kv_file *file, uint64_t offset, void *data,
                                         size_t size, size_t *got)
 {
-    return file->io->ops->read(file, offset, data, size, got);
+    return kv_io_note(KV_IO_READ, file->io->ops->read(file, offset, data, size, got));
 }
 
 /* Write all of it, growing the file if needed. On failure part may be written. */
 static inline enum kv_status kv_io_write(struct kv_file *file, uint64_t offset, const void *data,
                                          size_t size)
 {
-    return file->io->ops->write(file, offset, data, size);
+    return kv_io_note(KV_IO_WRITE, file->io->ops->write(file, offset, data, size));
 }
 
 static inline enum kv_status kv_io_truncate(struct kv_file *file, uint64_t size)
 {
-    return file->io->ops->truncate(file, size);
+    return kv_io_note(KV_IO_RESIZE, file->io->ops->truncate(file, size));
 }
 
 /* Reserve disk space for a range and extend the file over it; new bytes read as 0. */
 static inline enum kv_status kv_io_allocate(struct kv_file *file, uint64_t offset, uint64_t size)
 {
-    return file->io->ops->allocate(file, offset, size);
+    return kv_io_note(KV_IO_RESIZE, file->io->ops->allocate(file, offset, size));
 }
 
 /* Start writing a range to disk without waiting; promises nothing. */
@@ -272,13 +272,13 @@ static inline enum kv_status kv_io_write_back(struct kv_file *file, uint64_t off
 
 static inline enum kv_status kv_io_sync(struct kv_file *file)
 {
-    return file->io->ops->sync(file);
+    return kv_io_note(KV_IO_SYNC, file->io->ops->sync(file));
 }
 
 /* As kv_io_sync, without times and other attributes that reading does not need. */
 static inline enum kv_status kv_io_datasync(struct kv_file *file)
 {
-    return file->io->ops->datasync(file);
+    return kv_io_note(KV_IO_SYNC, file->io->ops->datasync(file));
 }
 
 /*
@@ -289,14 +289,14 @@ static inline enum kv_status kv_io_datasync(struct kv_file *file)
  */
 static inline enum kv_status kv_io_lock(struct kv_file *file, uint64_t byte, enum kv_lock_mode mode)
 {
-    return file->io->ops->lock(file, byte, mode);
+    return kv_io_note(KV_IO_LOCK, file->io->ops->lock(file, byte, mode));
 }
 
 /* What lock of another handle would refuse `mode`: *held is NONE, SHARED or EXCLUSIVE. */
 static inline enum kv_status kv_io_lock_test(struct kv_file *file, uint64_t byte,
                                              enum kv_lock_mode mode, enum kv_lock_mode *held)
 {
-    return file->io->ops->lock_test(file, byte, mode, held);
+    return kv_io_note(KV_IO_LOCK, file->io->ops->lock_test(file, byte, mode, held));
 }
 
 /* ---- Mappings */
@@ -309,7 +309,7 @@ static inline enum kv_status kv_io_lock_test(struct kv_file *file, uint64_t byte
 static inline enum kv_status kv_io_map(struct kv_file *file, uint64_t size, bool writable,
                                        uint8_t **out)
 {
-    return file->io->ops->map(file, size, writable, out);
+    return kv_io_note(KV_IO_MAP, file->io->ops->map(file, size, writable, out));
 }
 
 /* Undo part of a mapping: `at` and, except for its tail, `size` are multiples of the page size. NULL is fine. */

@@ -174,7 +174,7 @@ enum kv_status kv_lock_try(struct kv_lock *lock, enum kv_lock_byte byte, enum kv
         return KV_OK;
     st = kv_io_lock(lock->file, byte_offset(byte), mode);
     if (st == KV_BUSY)
-        return kv_fail(st, "%s (%s)", kv_message(), byte_name(byte));
+        return kv_fail_after(st, " (%s)", byte_name(byte));
     return st;
 }
 
@@ -192,7 +192,7 @@ enum kv_status kv_lock_wait(struct kv_lock *lock, enum kv_lock_byte byte, enum k
             return st;
         waited_ms = kv_io_monotonic_ms(lock->io) - start_ms;
         if (waited_ms >= timeout_ms)
-            return kv_fail(st, "%s, waited %u ms", kv_message(), timeout_ms);
+            return kv_fail_after(st, ", waited %u ms", timeout_ms);
         left_ms = timeout_ms - waited_ms;
         kv_io_sleep_ms(lock->io, nap_ms < left_ms ? nap_ms : (unsigned)left_ms);
         nap_ms = nap_ms * 2 < LONGEST_NAP_MS ? nap_ms * 2 : LONGEST_NAP_MS;

@@ -112,12 +112,13 @@ enum kv_status kv_manifest_write(struct kv_dir *dir, const char *name, unsigned 
 /* Give back the space of an unfinished temporary; the failure being reported keeps its message. */
 static enum kv_status remove_temporary(struct kv_dir *dir, enum kv_status st)
 {
-    char message[512];
+    struct kv_held_message held;
 
-    snprintf(message, sizeof(message), "%s", kv_message());
+    kv_message_hold(&held);
     /* If it stays, the next replacement or opening removes it. */
-    (void)kv_io_unlink(dir, KV_NAME_MANIFEST_TEMPORARY);
-    return kv_fail(st, "%s", message);
+    (void)!kv_io_unlink(dir, KV_NAME_MANIFEST_TEMPORARY);
+    kv_message_restore(&held);
+    return st;
 }
 
 enum kv_status kv_manifest_replace(struct kv_io *io, struct kv_dir *dir, unsigned file_mode,

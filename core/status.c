@@ -8,6 +8,7 @@
 enum { MESSAGE_BYTES = 512 };
 
 static _Thread_local char message[MESSAGE_BYTES];
+static _Thread_local enum kv_io_cause io_cause;
 _Static_assert(sizeof(((struct kv_held_message *)0)->text) == MESSAGE_BYTES,
                "a held message is whole");
 
@@ -21,18 +22,45 @@ enum kv_status kv_fail(enum kv_status st, const char *format, ...)
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     memcpy(message, text, sizeof(text));
+    io_cause = KV_IO_OTHER;
     return st;
 }
 
 enum kv_status kv_fail_in(enum kv_status st, const char *format, ...)
 {
+    enum kv_io_cause cause = io_cause;
     char prefix[MESSAGE_BYTES];
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(prefix, sizeof(prefix), format, arguments);
     va_end(arguments);
-    return kv_fail(st, "%s: %s", prefix, message);
+    st = kv_fail(st, "%s: %s", prefix, message);
+    io_cause = cause;
+    return st;
+}
+
+enum kv_status kv_fail_after(enum kv_status st, const char *format, ...)
+{
+    size_t size = strlen(message);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message + size, sizeof(message) - size, format, arguments);
+    va_end(arguments);
+    return st;
+}
+
+enum kv_io_cause kv_io_cause(void)
+{
+    return io_cause;
+}
+
+enum kv_status kv_io_note(enum kv_io_cause cause, enum kv_status st)
+{
+    if (st == KV_IOERR)
+        io_cause = cause;
+    return st;
 }
 
 enum kv_status kv_fail_nomem(void)
@@ -47,11 +75,13 @@ const char *kv_message(void)
 
 void kv_message_hold(struct kv_held_message *held)
 {
+    held->cause = io_cause;
     memcpy(held->text, message, sizeof(message));
 }
 
 void kv_message_restore(const struct kv_held_message *held)
 {
+    io_cause = held->cause;
     memcpy(message, held->text, sizeof(message));
 }
 

@@ -41,8 +41,9 @@ enum kv_status {
  */
 enum kv_status kv_fail(enum kv_status st, const char *format, ...) KV_PRINTF(2, 3);
 
-/* Put `prefix: ` before this thread's message and return `st`. */
+/* Put `prefix: ` before this thread's message, or a text behind it, and return `st`. */
 enum kv_status kv_fail_in(enum kv_status st, const char *format, ...) KV_PRINTF(2, 3);
+enum kv_status kv_fail_after(enum kv_status st, const char *format, ...) KV_PRINTF(2, 3);
 
 /* KV_NOMEM with its message. */
 enum kv_status kv_fail_nomem(void);
@@ -53,8 +54,29 @@ enum kv_status kv_fail_nomem(void);
  */
 const char *kv_message(void);
 
-/* Keep this thread's message across work whose failures are of no interest. */
+/* What the operating system failed to do, where a KV_IOERR comes from it. */
+enum kv_io_cause {
+    KV_IO_OTHER,
+    KV_IO_READ,
+    KV_IO_WRITE,
+    KV_IO_SYNC,
+    KV_IO_DIR_SYNC,
+    KV_IO_RESIZE,
+    KV_IO_EXAMINE,
+    KV_IO_REMOVE,
+    KV_IO_LOCK,
+    KV_IO_MAP,
+};
+
+/* Of this thread's last failure; valid as long as its message. */
+enum kv_io_cause kv_io_cause(void);
+
+/* Note the cause of a failure that has its message, and return `st`. Anything but KV_IOERR has none. */
+enum kv_status kv_io_note(enum kv_io_cause cause, enum kv_status st);
+
+/* Keep this thread's message, with its cause, across work whose failures are of no interest. */
 struct kv_held_message {
+    enum kv_io_cause cause;
     char text[512];
 };
 void kv_message_hold(struct kv_held_message *held);

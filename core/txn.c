@@ -463,20 +463,20 @@ static bool must_sync(const struct kv_txn *txn)
 static enum kv_status abandon(struct kv_txn *txn, enum kv_status st)
 {
     struct kv_engine *engine = &txn->store->engine;
-    char cause[256] = "";
-    enum kv_status overwritten;
+    struct kv_held_message cause;
+    enum kv_status overwritten, resolved;
 
     txn->failed = true;
-    strncat(cause, kv_message(), sizeof(cause) - 1);
+    kv_message_hold(&cause);
     overwritten = kv_write_set_uncommit(txn->set);
     (void)overwritten; /* failover ends at the committed end in any case */
-    if (KV_MUTANT(failed_commit_trusted) || kv_writer_resolve(engine, false) == KV_OK)
-        return kv_fail(st, "%s; the transaction was rolled back", cause);
-    return kv_fail(
-        st,
-        "%s; the transaction is rolled back, unless a crash brings it back: its outcome is "
-        "unknown until the store is opened again or a write succeeds",
-        cause);
+    resolved = KV_MUTANT(failed_commit_trusted) ? KV_OK : kv_writer_resolve(engine, false);
+    kv_message_restore(&cause);
+    if (resolved == KV_OK)
+        return kv_fail_after(st, "; the transaction was rolled back");
+    return kv_fail_after(st,
+                         "; the transaction is rolled back, unless a crash brings it back: its "
+                         "outcome is unknown until the store is opened again or a write succeeds");
 }
 
 /* All that overflowed becomes a group, which COMMIT names. */

@@ -4,13 +4,31 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+/* The extended code of what the system failed to do, as SQLite's own files have it. */
+static int code_of_cause(enum kv_io_cause cause)
+{
+    switch (cause) {
+    case KV_IO_READ: return SQLITE_IOERR_READ;
+    case KV_IO_WRITE: return SQLITE_IOERR_WRITE;
+    case KV_IO_SYNC: return SQLITE_IOERR_FSYNC;
+    case KV_IO_DIR_SYNC: return SQLITE_IOERR_DIR_FSYNC;
+    case KV_IO_RESIZE: return SQLITE_IOERR_TRUNCATE;
+    case KV_IO_EXAMINE: return SQLITE_IOERR_FSTAT;
+    case KV_IO_REMOVE: return SQLITE_IOERR_DELETE;
+    case KV_IO_LOCK: return SQLITE_IOERR_LOCK;
+    case KV_IO_MAP: return SQLITE_IOERR_MMAP;
+    case KV_IO_OTHER: break;
+    }
+    return SQLITE_IOERR;
+}
+
 int kv_code_of(enum kv_status st)
 {
     switch (st) {
     case KV_OK:
     case KV_DONE: return SQLITE_OK;
     case KV_NOMEM: return SQLITE_NOMEM;
-    case KV_IOERR: return SQLITE_IOERR;
+    case KV_IOERR: return code_of_cause(kv_io_cause());
     case KV_FULL: return SQLITE_FULL;
     case KV_CORRUPT: return SQLITE_CORRUPT_VTAB;
     case KV_BUSY: return SQLITE_BUSY;

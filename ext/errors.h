@@ -5,7 +5,7 @@
 #include "sqlite.h"
 #include "status.h"
 
-/* The result code of a status; KV_OK and KV_DONE are SQLITE_OK. */
+/* The result code of a status; KV_OK and KV_DONE are SQLITE_OK. That of KV_IOERR says what this thread failed to do last. */
 int kv_code_of(enum kv_status st);
 
 /*

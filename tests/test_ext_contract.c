@@ -61,8 +61,40 @@ START_TEST(test_ext_contract_statuses_have_codes)
         {KV_INTERRUPTED, SQLITE_INTERRUPT},
     };
 
+    ck_kv_is(kv_fail(KV_IOERR, "for no reason"), KV_IOERR);
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
         ck_assert_int_eq(kv_code_of(codes[i].st), codes[i].code);
+}
+END_TEST
+
+/* An input or output error says what could not be done, as those of SQLite's own files do. */
+START_TEST(test_ext_contract_io_errors_have_causes)
+{
+    static const struct {
+        enum kv_io_cause cause;
+        int code;
+    } codes[] = {
+        {KV_IO_OTHER, SQLITE_IOERR},
+        {KV_IO_READ, SQLITE_IOERR_READ},
+        {KV_IO_WRITE, SQLITE_IOERR_WRITE},
+        {KV_IO_SYNC, SQLITE_IOERR_FSYNC},
+        {KV_IO_DIR_SYNC, SQLITE_IOERR_DIR_FSYNC},
+        {KV_IO_RESIZE, SQLITE_IOERR_TRUNCATE},
+        {KV_IO_EXAMINE, SQLITE_IOERR_FSTAT},
+        {KV_IO_REMOVE, SQLITE_IOERR_DELETE},
+        {KV_IO_LOCK, SQLITE_IOERR_LOCK},
+        {KV_IO_MAP, SQLITE_IOERR_MMAP},
+    };
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        enum kv_status st = kv_io_note(codes[i].cause, kv_fail(KV_IOERR, "the cause"));
+
+        ck_assert_int_eq(kv_code_of(st), codes[i].code);
+        st = kv_fail_after(kv_fail_in(st, "where"), ", and so on");
+        ck_assert_str_eq(kv_message(), "where: the cause, and so on");
+        ck_assert_int_eq(kv_code_of(st), codes[i].code);
+        ck_assert_int_eq(kv_code_of(kv_fail(KV_IOERR, "another")), SQLITE_IOERR);
+    }
 }
 END_TEST
 
@@ -391,6 +423,7 @@ int main(void)
 
     tcase_add_checked_fixture(all, database_set_up, database_tear_down);
     tcase_add_test(all, test_ext_contract_statuses_have_codes);
+    tcase_add_test(all, test_ext_contract_io_errors_have_causes);
     tcase_add_test(all, test_ext_contract_limits_are_named);
     tcase_add_test(all, test_ext_contract_damage_is_corrupt_vtab);
     tcase_add_test(all, test_ext_contract_null_is_no_table);
