@@ -32,8 +32,8 @@ HELP_C  := $(filter-out tests/test_%,$(wildcard tests/*.c))
 # Tests that speak to SQLite are linked with it and with the extension's modules.
 SQLITE_TEST_C := $(shell grep -l sqlite3 $(TEST_C) /dev/null)
 # For ThreadSanitizer: tests with threads of their own, and with a store's; one in world.h has none.
-# (Its run time does not know threads started in forked children.)
-THREAD_TEST_C := $(filter-out tests/test_fork.c tests/test_backup_processes.c, $(shell grep -l pthread_create $(TEST_C) /dev/null; \
+# (Its run time does not know threads started in forked children, and takes minutes for large segments.)
+THREAD_TEST_C := $(filter-out tests/test_fork.c tests/test_backup_processes.c tests/test_ext_host.c, $(shell grep -l pthread_create $(TEST_C) /dev/null; \
                    grep -L 'world\.h' $$(grep -l kv_store_open $(TEST_C) /dev/null) /dev/null | grep test_))
 
 CORE_O  := $(CORE_C:%.c=$(BUILD)/%.o)

@@ -14,7 +14,7 @@ passed=0
 failed=0
 failures=()
 
-# add <log> <exit code>: count what the program said of itself, and print it.
+# add <log> <exit code> <seconds>: count what the program said of itself, and print it.
 add() {
     local summary checks bad
     summary=$(grep -E '^[0-9]+%: Checks: ' "$1" | tail -1)
@@ -27,7 +27,7 @@ add() {
     [ "$2" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
     passed=$((passed + checks - bad))
     failed=$((failed + bad))
-    printf '%-24s %s\n' "$(basename "$1" .log)" "$summary"
+    printf '%-24s %s (%d s)\n' "$(basename "$1" .log)" "$summary" "$3"
     # A closing line of figures (states, faults, kills) is worth seeing.
     tail -1 "$1" | grep -vE '^[0-9]+%: Checks: |^(OK|ok)$' | sed 's/^/    /'
     if [ "$bad" -gt 0 ]; then
@@ -39,8 +39,9 @@ add() {
 
 for program in "$@"; do
     log=$logs/$(basename "$program" .sh).log
+    started=$SECONDS
     timeout "${PROGRAM_TIMEOUT:-900}" "$program" >"$log" 2>&1 </dev/null
-    add "$log" $?
+    add "$log" $? $((SECONDS - started))
 done
 # Last of all, so that the end of a long output says what to look at.
 [ ${#failures[@]} -eq 0 ] || printf 'FAILED %s\n' "${failures[@]}"
