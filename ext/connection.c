@@ -5,6 +5,12 @@
 
 #include "link.h"
 
+/*
+ * The timeout of a connection that is interrupted while it is read: whoever waits asks
+ * for interruption before anything else, and is told so instead of BUSY.
+ */
+enum { ASKS_FIRST_MS = 1000 };
+
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kv_connection *registry;
 
@@ -82,11 +88,12 @@ unsigned kv_connection_busy_timeout_ms(struct kv_connection *connection)
 {
     sqlite3_stmt *statement = NULL;
     int timeout_ms = 0;
+    int code = sqlite3_prepare_v2(connection->db, "PRAGMA busy_timeout", -1, &statement, NULL);
 
-    if (sqlite3_prepare_v2(connection->db, "PRAGMA busy_timeout", -1, &statement, NULL) ==
-            SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW)
+    if (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
         timeout_ms = sqlite3_column_int(statement, 0);
+    else if (code == SQLITE_INTERRUPT)
+        timeout_ms = ASKS_FIRST_MS;
     sqlite3_finalize(statement);
     return timeout_ms > 0 ? (unsigned)timeout_ms : 0;
 }
