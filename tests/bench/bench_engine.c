@@ -322,7 +322,7 @@ enum { READRANDOM = 3, READRANDOM_TWO, WORKLOADS = sizeof(workloads) / sizeof(wo
 
 /* ---- Latencies: point reads while one thread writes and the background merges, and its commits */
 
-enum { LATENCY_ROWS_A_COMMIT = 100, LATENCIES_MAX = 1 << 22 };
+enum { LATENCY_ROWS_A_COMMIT = 100, IDLE_MS = 500, LATENCIES_MAX = 1 << 22 };
 
 struct latencies {
     float *us;
@@ -412,6 +412,23 @@ static void print_latency(struct bench_json *json, const char *name, const char 
     bench_json_number(json, name, unit, value);
 }
 
+/* Point reads with nothing else going on: what those beside writes are compared with. */
+static void report_idle_reads(struct bench *bench, struct bench_json *json)
+{
+    struct reader reader = {.bench = bench, .all = latencies_new()};
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, read_until_stopped, &reader))
+        bench_fail("cannot start a thread");
+    usleep(IDLE_MS * 1000);
+    atomic_store(&reader.stop, true);
+    pthread_join(thread, NULL);
+    qsort(reader.all.us, reader.all.count, sizeof(float), compare_floats);
+    print_latency(json, "read alone, p50", "us", latencies_at(&reader.all, 0.5));
+    print_latency(json, "read alone, p99", "us", latencies_at(&reader.all, 0.99));
+    free(reader.all.us);
+}
+
 static void report_latencies(struct bench *bench, struct bench_json *json)
 {
     struct reader reader = {.bench = bench, .all = latencies_new()};
@@ -422,6 +439,7 @@ static void report_latencies(struct bench *bench, struct bench_json *json)
 
     fillrandom(bench);
     settle(bench);
+    report_idle_reads(bench, json);
     must(kv_store_stats(bench->store, &before));
     if (pthread_create(&thread, NULL, read_until_stopped, &reader))
         bench_fail("cannot start a thread");
