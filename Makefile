@@ -37,8 +37,10 @@ THREAD_TEST_C := $(filter-out tests/test_fork.c tests/test_backup_processes.c te
                    grep -L 'world\.h' $$(grep -l kv_store_open $(TEST_C) /dev/null) /dev/null | grep test_))
 
 CORE_O  := $(CORE_C:%.c=$(BUILD)/%.o)
+YIELD_O := $(SCHEDULE_C:%.c=$(BUILD)/yield/%.o) $(CORE_C:%.c=$(BUILD)/yield/%.o)
 ifneq ($(findstring -DKV_MUTANTS,$(CFLAGS)),)
 CORE_O  += $(BUILD)/tests/mutants/mutant.o
+YIELD_O += $(BUILD)/tests/mutants/mutant.o
 endif
 EXT_O   := $(EXT_C:%.c=$(BUILD)/%.o)
 CORE_A  := $(BUILD)/libkv.a
@@ -107,7 +109,7 @@ $(BUILD)/power: $(POWER_C:%.c=$(BUILD)/%.o) $(HELP_A) $(CORE_A)
 # The engine once more, with a seam at each access to what processes share.
 $(BUILD)/yield/%.o: %.c
 	$(COMPILE) -DKV_YIELD -Itests -c -o $@ $<
-$(BUILD)/schedules: $(SCHEDULE_C:%.c=$(BUILD)/yield/%.o) $(CORE_C:%.c=$(BUILD)/yield/%.o) $(HELP_A)
+$(BUILD)/schedules: $(YIELD_O) $(HELP_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^
 $(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BUILD)/tests/bench/common.o $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -Wl,--as-needed -lsqlite3 -lm
@@ -184,7 +186,7 @@ mutants: ## make deliberate mistakes in the engine, and see that each is noticed
 
 # Called in the mutants' build directory.
 .PHONY: test-the-tests
-test-the-tests: $(filter-out $(SQLITE_TESTS),$(TESTS)) $(BUILD)/power
+test-the-tests: $(filter-out $(SQLITE_TESTS),$(TESTS)) $(BUILD)/power $(BUILD)/schedules
 	@$(RUN) tests/mutants/run.sh
 
 .PHONY: check-hosts

@@ -453,6 +453,23 @@ END_TEST
 
 /* ---- Failed syncs */
 
+/* Goal: in mode normal, a commit a second after the last sync makes everything up to it durable. */
+START_TEST(test_kv_normal_syncs_after_a_second)
+{
+    world.options.settings.synchronous = KV_SYNC_NORMAL;
+    world_reopen(&world);
+    kv_memfs_advance(world.fs, 1100);
+    world_put(&world, "a", "1"); /* synced itself: the last sync is as long ago */
+    world_put(&world, "b", "2");
+    kv_memfs_advance(world.fs, 1100);
+    world_put(&world, "c", "3");
+    world_put(&world, "d", "4"); /* within the second */
+    world_crash(&world, KV_MEMFS_DROP, 0);
+    world_open(&world);
+    world_expect_all(&world, "a=1 b=2 c=3");
+}
+END_TEST
+
 /*
  * Goal: a transaction whose sync failed is gone, everything else is there, and
  * the store writes on in another log without anybody reopening it.
@@ -727,6 +744,7 @@ static Suite *kv_suite(void)
     tcase_add_test(tests, test_kv_prepared_can_be_written_on);
     tcase_add_test(tests, test_kv_aborted_bytes_do_not_count_as_durable);
     tcase_add_test(tests, test_kv_torn_tail_over_aborted_bytes_is_no_damage);
+    tcase_add_test(tests, test_kv_normal_syncs_after_a_second);
     tcase_add_test(tests, test_kv_failed_sync_fails_over);
     tcase_add_test(tests, test_kv_failed_failover_refuses_writes);
     tcase_add_test(tests, test_kv_sync_stays_failed);
