@@ -363,6 +363,16 @@ static bool is_named(const struct kv_repair *repair, uint64_t number)
     return number == repair->draft.active.number || kv_manifest_has_sealed(&repair->draft, number);
 }
 
+/* Rows of it are not missed by anybody: it is told here, or never. */
+static enum kv_status tell_unknown(struct kv_repair *repair, const struct kv_survey_file *file)
+{
+    if (file->kind != KV_NAME_IS_SEGMENT || file->has_header)
+        return KV_OK;
+    return kv_repair_tell(repair, file->number, 0,
+                          "neither MANIFEST nor a header tells what the segment was: nothing of it "
+                          "counts, older rows may show; the file is in quarantine");
+}
+
 /* Without a manifest nobody knows what files that do not count are: all are kept. */
 static enum kv_status spoil_unnamed(struct kv_repair *repair)
 {
@@ -372,7 +382,10 @@ static enum kv_status spoil_unnamed(struct kv_repair *repair)
     for (size_t i = 0; i < survey->count && st == KV_OK; i++) {
         const struct kv_survey_file *file = &survey->files[i];
 
-        if (file->kind != KV_NAME_IS_MANIFEST && !is_named(repair, file->number))
+        if (file->kind == KV_NAME_IS_MANIFEST || is_named(repair, file->number))
+            continue;
+        st = tell_unknown(repair, file);
+        if (st == KV_OK)
             st = kv_repair_spoil(repair, file->name);
     }
     return st;

@@ -205,14 +205,15 @@ struct toll {
     const char *name;  /* a file … */
     uint64_t from, to; /* … and the bytes of it that were damaged */
     bool prefix;       /* the last transactions may be missing instead */
+    bool anything;     /* any row */
 };
 
 static bool is_hit(const struct toll *toll, unsigned key)
 {
     const struct spot *spot = &spots[key];
 
-    return toll->name && strcmp(spot->name, toll->name) == 0 && spot->offset < toll->to &&
-           spot->offset + spot->size > toll->from;
+    return toll->anything || (toll->name && strcmp(spot->name, toll->name) == 0 &&
+                              spot->offset < toll->to && spot->offset + spot->size > toll->from);
 }
 
 static bool is_row(const struct kv_entry *entry, uint32_t number)
@@ -449,6 +450,36 @@ START_TEST(test_repair_without_a_manifest)
 }
 END_TEST
 
+static enum kv_status find_step(void *context, const struct kv_repair_step *step)
+{
+    uint64_t *wanted = context; /* the number of a segment; 0 when it was met */
+
+    if (step->segment == *wanted && strstr(step->action, "quarantine"))
+        *wanted = 0;
+    return KV_OK;
+}
+
+/* Goal: a segment that neither MANIFEST nor its header vouches for is not given up in silence. */
+START_TEST(test_repair_tells_what_it_cannot_place)
+{
+    for (unsigned i = 0; i < file_count; i++) {
+        struct world copy;
+        uint64_t number;
+
+        if (kv_name_parse(names[i], &number) != KV_NAME_IS_SEGMENT)
+            continue;
+        copy = copy_world();
+        ck_assert(kv_memfs_delete(copy.fs, world_path(KV_NAME_MANIFEST)));
+        ck_assert(kv_memfs_flip_bit(copy.fs, world_path(names[i]), 20, 1));
+        ck_kv(kv_repair(WORLD_PATH, copy.io, NULL, find_step, &number));
+        ck_assert_msg(number == 0, "nothing was told of %s", names[i]);
+        world_open(&copy);
+        expect_sound(&copy);
+        world_end(&copy);
+    }
+}
+END_TEST
+
 /* What the store has withheld is in a store of its own, and damaged files keep their bytes. */
 START_TEST(test_repair_keeps_what_it_takes_away)
 {
@@ -489,6 +520,55 @@ START_TEST(test_repair_of_an_unreadable_disk_changes_nothing)
 }
 END_TEST
 
+/* A store with three kinds of damage: of the merge output, the log and, in odd turns, MANIFEST. */
+static struct toll damage(struct world *it, unsigned turn)
+{
+    static const struct spot *spot;
+
+    spot = NULL;
+    for (unsigned key = 0; key < KEYS && !spot; key++)
+        if ((strcmp(spots[key].name, active_log()) == 0) == (turn / 2 % 2))
+            spot = &spots[key];
+    ck_assert_ptr_nonnull(spot);
+    ck_assert(kv_memfs_flip_bit(it->fs, world_path(spot->name), spot->offset + spot->size - 1, 2));
+    if (turn % 2)
+        ck_assert(kv_memfs_flip_bit(it->fs, world_path(KV_NAME_MANIFEST), 100, 2));
+    return (struct toll){.name = spot->name, .from = spot->offset, .to = spot->offset + spot->size};
+}
+
+/*
+ * Goal: bad sectors cost what is in them, and bring nothing back; a read that is refused once costs nothing.
+ * Method: `_i` + 1 successive reads fail, from each read on: a whole file, one of its pages, that again.
+ */
+START_TEST(test_repair_of_bad_sectors)
+{
+    bool went_on = true;
+
+    for (uint64_t call = 1; went_on; call++) {
+        struct world copy = copy_world();
+        struct toll toll = {.anything = _i > 0};
+        enum kv_status st;
+        unsigned steps;
+
+        if (call % 2)
+            damage(&copy, (unsigned)call / 2 * 2); /* not MANIFEST: with a header it is too much */
+        toll.anything |= call % 2;
+        for (uint64_t i = 0; i <= (unsigned)_i; i++)
+            kv_memfs_fail(copy.fs, KV_MEMFS_READ, call + i, KV_IOERR, KV_MEMFS_ONCE);
+        st = try_repair(&copy, &steps);
+        went_on = kv_memfs_fault_count(copy.fs) > 0;
+        kv_memfs_heal(copy.fs);
+        if (st != KV_OK) { /* it could not read what it had written itself */
+            ck_assert_int_eq(st, KV_IOERR);
+            ck_assert_ptr_nonnull(strstr(kv_message(), KV_NAME_QUARANTINE "/"));
+            repair(&copy);
+        }
+        expect_repaired(&copy, &toll);
+        world_end(&copy);
+    }
+}
+END_TEST
+
 START_TEST(test_repair_needs_the_store_for_itself)
 {
     unsigned steps;
@@ -519,22 +599,6 @@ START_TEST(test_repair_can_be_interrupted)
 END_TEST
 
 /* ---- Crashes */
-
-/* A store with three kinds of damage: of the merge output, the log and, in odd turns, MANIFEST. */
-static struct toll damage(struct world *it, unsigned turn)
-{
-    static const struct spot *spot;
-
-    spot = NULL;
-    for (unsigned key = 0; key < KEYS && !spot; key++)
-        if ((strcmp(spots[key].name, active_log()) == 0) == (turn / 2 % 2))
-            spot = &spots[key];
-    ck_assert_ptr_nonnull(spot);
-    ck_assert(kv_memfs_flip_bit(it->fs, world_path(spot->name), spot->offset + spot->size - 1, 2));
-    if (turn % 2)
-        ck_assert(kv_memfs_flip_bit(it->fs, world_path(KV_NAME_MANIFEST), 100, 2));
-    return (struct toll){.name = spot->name, .from = spot->offset, .to = spot->offset + spot->size};
-}
 
 /*
  * Goal: repair never makes things worse, wherever it is stopped.
@@ -592,8 +656,10 @@ int main(void)
     tcase_add_test(tests, test_repair_after_files_were_swapped);
     tcase_add_test(tests, test_repair_after_a_file_of_another_store);
     tcase_add_test(tests, test_repair_without_a_manifest);
+    tcase_add_test(tests, test_repair_tells_what_it_cannot_place);
     tcase_add_test(tests, test_repair_keeps_what_it_takes_away);
     tcase_add_test(tests, test_repair_of_an_unreadable_disk_changes_nothing);
+    tcase_add_loop_test(tests, test_repair_of_bad_sectors, 0, 3);
     tcase_add_test(tests, test_repair_needs_the_store_for_itself);
     tcase_add_test(tests, test_repair_can_be_interrupted);
     tcase_add_test(tests, test_repair_stopped_anywhere);
