@@ -4,6 +4,7 @@
 # SANITIZE=<flags>  more flags for compiling and linking, such as -fsanitize=thread
 # TORTURE=<n>       how many times as long `make torture` takes (default: 1)
 # BENCH_DIR=<dir>   where benchmarks keep data and figures (default: build/bench)
+# BENCH_ROWS, BENCH_VALUE_BYTES, BENCH_RUNS  scale them; BENCH_GROWTH=1 adds 10,000,000 rows
 # CC, CFLAGS        as usual
 BUILD    ?= build
 CFLAGS   ?= -O2 -g
@@ -111,8 +112,14 @@ $(BUILD)/yield/%.o: %.c
 	$(COMPILE) -DKV_YIELD -Itests -c -o $@ $<
 $(BUILD)/schedules: $(YIELD_O) $(HELP_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^
-$(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BUILD)/tests/bench/common.o $(CORE_A)
-	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -Wl,--as-needed -lsqlite3 -lm
+BENCH_O := $(addprefix $(BUILD)/tests/bench/,common.o contest.o session.o)
+$(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BENCH_O) $(CORE_A)
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(CORE_A) -Wl,--as-needed -lsqlite3 -lm $(PEER_LIBS)
+# Other stores to measure beside: those whose headers are there.
+PEERS := $(patsubst /usr/include/%,%,$(wildcard /usr/include/lmdb.h /usr/include/leveldb/c.h /usr/include/rocksdb/c.h))
+PEERS := $(patsubst %.h,%,$(PEERS:%/c.h=%))
+$(BUILD)/bench_engine: PEER_LIBS = $(PEERS:%=-l%)
+$(BUILD)/bench_engine: $(BUILD)/tests/bench/peer_kv.o $(PEERS:%=$(BUILD)/tests/bench/peer_%.o)
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
@@ -159,9 +166,9 @@ check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	    $(MAKE_QUIETLY) $(ASAN) check-sanitized
 
 .PHONY: check-threads
-check-threads: $(TESTS) $(BUILD)/bench_engine
+check-threads: $(TESTS) $(BUILD)/bench_latency
 	@mkdir -p $(BENCH_DIR)
-	@$(RUN) BENCH_ROWS=50000 BENCH_RUNS=1 tests/run.sh $(TESTS) $(BUILD)/bench_engine
+	@$(RUN) BENCH_ROWS=50000 BENCH_RUNS=1 tests/run.sh $(TESTS) $(BUILD)/bench_latency
 
 .PHONY: check-tsan
 check-tsan: ## the tests with threads under ThreadSanitizer
@@ -214,14 +221,22 @@ coverage: ## lines and branches that the tests reach (gcovr)
 	    --object-directory $(BUILD)/coverage --txt --print-summary
 
 .PHONY: bench
-bench: ## measure beside an ordinary table (BENCH_ROWS, BENCH_VALUE_BYTES, BENCH_RUNS)
+bench: ## measure beside an ordinary table and other stores (BENCH_ROWS, BENCH_RUNS, BENCH_GROWTH=1 …)
 	@.ci/install build bench
 	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BENCHES)
 	@mkdir -p $(BENCH_DIR)
-	@$(RUN) $(BUILD)/bench_engine
-	@$(RUN) $(BUILD)/bench_open
-	@$(RUN) $(BUILD)/bench_sql
+	@for program in engine open latency growth ycsb sql; do \
+	    $(RUN) $(BUILD)/bench_$$program || exit 1; done
 	@gnuplot -e "directory='$(BENCH_DIR)'" tests/bench/plot.gnuplot
+
+.PHONY: bench-deps
+bench-deps: ## install LMDB, LevelDB and RocksDB, for `make bench` to measure beside
+	@.ci/install bench peers
+
+.PHONY: bench-check
+bench-check: ## compare the last `make bench` with its goals
+	@ls $(BENCH_DIR)/bench_*.json >/dev/null 2>&1 || { echo "nothing measured: run make bench first" >&2; exit 1; }
+	@awk -f tests/bench/check.awk tests/bench/goals.txt $(BENCH_DIR)/bench_*.json
 
 .PHONY: format
 format: ## clang-format all C files

@@ -121,21 +121,50 @@ void bench_fresh_directory(const struct bench_options *options, const char *name
         bench_fail("cannot create %s: %s", out, strerror(errno));
 }
 
-uint64_t bench_anonymous_bytes(pid_t process)
+/* The number after `name` at the start of a line of /proc/<process>/<file>; 0 if it is not there. */
+static uint64_t number_from_proc(pid_t process, const char *file_name, const char *name)
 {
     char path[64], line[256];
-    unsigned long kilobytes = 0;
+    uint64_t number = 0;
     FILE *file;
 
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)process);
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)process, file_name);
     file = fopen(path, "r");
     if (!file)
         return 0;
     while (fgets(line, sizeof(line), file))
-        if (sscanf(line, "RssAnon: %lu kB", &kilobytes) == 1)
-            break;
+        if (!strncmp(line, name, strlen(name)))
+            number = strtoull(line + strlen(name), NULL, 10);
     fclose(file);
-    return (uint64_t)kilobytes * 1024;
+    return number;
+}
+
+struct bench_memory bench_memory(pid_t process)
+{
+    return (struct bench_memory){number_from_proc(process, "status", "RssAnon:") * 1024,
+                                 number_from_proc(process, "status", "RssFile:") * 1024};
+}
+
+uint64_t bench_written_bytes(pid_t process)
+{
+    return number_from_proc(process, "io", "write_bytes:");
+}
+
+double bench_settle(void)
+{
+    double start = bench_seconds(), last_change = start;
+    uint64_t before = bench_written_bytes(getpid());
+
+    while (bench_seconds() - last_change < 0.5) {
+        uint64_t now;
+
+        usleep(10000);
+        now = bench_written_bytes(getpid());
+        if (now != before)
+            last_change = bench_seconds();
+        before = now;
+    }
+    return last_change - start;
 }
 
 static int compare_doubles(const void *a, const void *b)

@@ -49,10 +49,22 @@ const void *bench_value(uint64_t n, size_t value_bytes);
 void bench_fresh_directory(const struct bench_options *options, const char *name, char out[4096]);
 void bench_remove_directory(const char *path);
 
-/* Anonymous memory of a process now, in bytes; 0 if it cannot be read. */
-uint64_t bench_anonymous_bytes(pid_t process);
+/* Resident memory of a process now: what is its own, and what it maps of files. 0: cannot be read. */
+struct bench_memory {
+    uint64_t anonymous_bytes, mapped_bytes;
+};
+struct bench_memory bench_memory(pid_t process);
 
-/* Sorts, and returns the middle one. */
+/* What a process has had written to disk, as /proc/<pid>/io counts it. 0: cannot be read. */
+uint64_t bench_written_bytes(pid_t process);
+
+/*
+ * Wait until this process has written nothing for half a second: its background threads
+ * have nothing left to merge. Returns the seconds until the last write.
+ */
+double bench_settle(void);
+
+/* Sorts, and returns the middle one, or the mean of the middle two. */
 double bench_median(double *values, unsigned count);
 
 /*

@@ -1,11 +1,20 @@
-# A picture of bench_sql's figures: gnuplot -e "directory='build/bench'" plot.gnuplot
-set terminal svg size 900,420 font "sans,12"
-set output directory . "/bench_sql.svg"
-set title "ordinary table's time ÷ kv table's time (higher is better, 1 is equal)"
+# Pictures of the contests' figures: gnuplot -e "directory='build/bench'" plot.gnuplot
+set terminal svg size 1000,460 font "sans,12"
+set title "other's time ÷ kv's time (higher is better, 1 is equal)"
+set style data histogram
+set style histogram clustered gap 1
 set style fill solid 0.8
-set boxwidth 0.7
+set boxwidth 0.9
 set logscale y
 set grid ytics
 set xtics rotate by -30
-set key off
-plot directory . "/bench_sql.dat" using 0:2:xtic(1) with boxes, 1 linecolor "black"
+set bmargin 7
+do for [program in "bench_sql bench_engine bench_ycsb"] {
+    figures = directory . "/" . program . ".dat"
+    others = int(system("cat '" . figures . "' 2>/dev/null | awk 'NR == 1 { n = NF - 1 } END { print n + 0 }'"))
+    if (others > 0) {
+        set output directory . "/" . program . ".svg"
+        plot for [other = 2:others + 1] figures using other:xtic(1) title columnheader(other), \
+            1 with lines linecolor "black" notitle
+    }
+}
