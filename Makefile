@@ -3,6 +3,7 @@
 # BUILD=<dir>       where everything built goes (default: build)
 # SANITIZE=<flags>  more flags for compiling and linking, such as -fsanitize=thread
 # TORTURE=<n>       how many times as long `make torture` takes (default: 1)
+# FUZZ_SECONDS=<n>  how long `make fuzz` takes for each target (default: 60)
 # BENCH_DIR=<dir>   where benchmarks keep data and figures (default: build/bench)
 # BENCH_ROWS, BENCH_VALUE_BYTES, BENCH_RUNS  scale them; BENCH_GROWTH=1 adds 10,000,000 rows
 # CC, CFLAGS        as usual
@@ -10,6 +11,7 @@ BUILD    ?= build
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
 TORTURE  ?= 1
+FUZZ_SECONDS ?= 60
 BENCH_DIR ?= $(BUILD)/bench
 ifeq ($(origin CC),default)
 CC := gcc
@@ -29,6 +31,7 @@ TORTURE_C := $(wildcard tests/torture/*.c)
 DIFFERENTIAL_C := $(wildcard tests/differential/*.c)
 POWER_C := $(wildcard tests/power/*.c)
 SCHEDULE_C := $(wildcard tests/schedules/*.c)
+FUZZ_C  := $(filter-out tests/fuzz/target_% tests/fuzz/replay.c tests/fuzz/seed.c,$(wildcard tests/fuzz/*.c))
 HELP_C  := $(filter-out tests/test_%,$(wildcard tests/*.c))
 # Tests that speak to SQLite are linked with it and with the extension's modules.
 SQLITE_TEST_C := $(shell grep -l sqlite3 $(TEST_C) /dev/null)
@@ -47,8 +50,10 @@ EXT_O   := $(EXT_C:%.c=$(BUILD)/%.o)
 CORE_A  := $(BUILD)/libkv.a
 EXT_A   := $(BUILD)/libext.a
 HELP_A  := $(BUILD)/libhelp.a
+FUZZ_A  := $(BUILD)/libfuzz.a
 TESTS   := $(TEST_C:tests/%.c=$(BUILD)/%)
 BENCHES := $(BENCH_C:tests/bench/%.c=$(BUILD)/%)
+FUZZERS := $(patsubst tests/fuzz/target_%.c,$(BUILD)/fuzz_%,$(wildcard tests/fuzz/target_*.c))
 VALGRIND_TESTS := $(addprefix $(BUILD)/test_,record header manifest_file merge memtable log kv_scan plan \
                     arguments)
 SQLITE_TESTS := $(SQLITE_TEST_C:tests/%.c=$(BUILD)/%)
@@ -57,6 +62,8 @@ SQLITE_TESTS := $(SQLITE_TEST_C:tests/%.c=$(BUILD)/%)
 ASAN = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -Wno-error -fno-omit-frame-pointer' \
        SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
 TSAN = BUILD=$(BUILD)/tsan CFLAGS='-O1 -g -Wno-error' SANITIZE='-fsanitize=thread'
+FUZZ = BUILD=$(BUILD)/fuzz CC=clang CFLAGS='-O1 -g -Wno-error -fno-omit-frame-pointer' FUZZ_MAIN=-fsanitize=fuzzer \
+       SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
 MUTANTS = BUILD=$(BUILD)/mutants CFLAGS='-O1 -g -DKV_MUTANTS'
 COVERAGE = BUILD=$(BUILD)/coverage CFLAGS='-O0 -g -Wno-error' SANITIZE='--coverage -DNDEBUG'
 # The test drivers read these.
@@ -84,6 +91,7 @@ $(BUILD)/kv.so: $(CORE_O) $(EXT_O)
 $(CORE_A): $(CORE_O)
 $(EXT_A): $(EXT_C:%.c=$(BUILD)/static/%.o)
 $(HELP_A): $(HELP_C:%.c=$(BUILD)/%.o)
+$(FUZZ_A): $(FUZZ_C:%.c=$(BUILD)/%.o)
 $(BUILD)/lib%.a:
 	@rm -f $@
 	@ar rcs $@ $^
@@ -107,6 +115,14 @@ $(BUILD)/differential: $(DIFFERENTIAL_C:%.c=$(BUILD)/%.o) $(EXT_A) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ -lsqlite3 -lm -ldl
 $(BUILD)/power: $(POWER_C:%.c=$(BUILD)/%.o) $(HELP_A) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ $(CORE_A) $(CHECK_LIBS)
+# Each target with a main that replays files, or, with FUZZ_MAIN, libFuzzer's. All files are in memory.
+FUZZ_MAIN = $(BUILD)/tests/fuzz/replay.o
+FUZZ_LINK = $(FUZZ_A) $(EXT_A) $(HELP_A) $(CORE_A) $(FUZZ_A) -Wl,--wrap=kv_io_posix -lsqlite3 -lm -ldl
+$(FUZZERS) $(BUILD)/fuzz_seed: $(FUZZ_A) $(EXT_A) $(HELP_A) $(CORE_A)
+$(BUILD)/fuzz_seed: $(BUILD)/tests/fuzz/seed.o
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $< $(FUZZ_LINK)
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/target_%.o $(BUILD)/tests/fuzz/replay.o
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_LINK)
 # The engine once more, with a seam at each access to what processes share.
 $(BUILD)/yield/%.o: %.c
 	$(COMPILE) -DKV_YIELD -Itests -c -o $@ $<
@@ -134,7 +150,7 @@ demo: ## load Unicode's character table into a kv table and look around
 
 .PHONY: install-deps
 install-deps: ## install every package that any target needs, where missing
-	@.ci/install build check hosts demo lint coverage valgrind bench
+	@.ci/install build check hosts demo lint coverage valgrind bench fuzz
 
 # ---- Proving
 
@@ -146,18 +162,18 @@ unit: $(TESTS)
 check: ## build and run all tests; installs what is missing first
 	@.ci/install build check
 	@$(MAKE_QUIETLY) kv.so libkv.a $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential \
-	    $(BUILD)/power $(BUILD)/schedules
+	    $(BUILD)/power $(BUILD)/schedules $(FUZZERS)
 	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_bench.sh \
 	    tests/run_torture.sh tests/run_differential.sh tests/run_power.sh \
-	    tests/run_schedules.sh tests/lint.sh
+	    tests/run_schedules.sh tests/run_fuzz.sh tests/lint.sh
 
 # Called in sanitized build directories; SHELL_PRELOAD goes into the sqlite3 shell.
 .PHONY: check-sanitized
 check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential $(BUILD)/power \
-    $(BUILD)/schedules
+    $(BUILD)/schedules $(FUZZERS)
 	@KILLS=50 STATEMENTS=20000 SEED=1000 STATES=5000 SCHEDULES='--preemptions 1 --share 0' \
 	    $(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_torture.sh \
-	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh
+	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh tests/run_fuzz.sh
 
 .PHONY: check-asan
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -185,6 +201,18 @@ torture: ## the long versions of what has one (TORTURE=2 … for longer ones)
 	    KV_TEST_SCALE=$$((2 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
 	    PROGRAM_TIMEOUT=$$((3600 * $(TORTURE))) $(RUN) tests/run.sh tests/run_torture.sh \
 	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh $(BUILD)/test_process_deaths
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$$((300 * $(TORTURE)))
+
+.PHONY: fuzz
+fuzz: ## libFuzzer on everything that parses, FUZZ_SECONDS (60) for each target
+	@.ci/install build check fuzz
+	@$(MAKE_QUIETLY) $(FUZZ) fuzzers
+	@FUZZERS=$(BUILD)/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) PROGRAM_TIMEOUT=$$((12 * $(FUZZ_SECONDS) + 600)) \
+	    $(RUN) tests/run.sh tests/run_fuzz.sh
+
+# Called in the fuzzers' build directory.
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
 
 .PHONY: mutants
 mutants: ## make deliberate mistakes in the engine, and see that each is noticed

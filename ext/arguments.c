@@ -41,10 +41,42 @@ static int refuse(const struct kv_column *column, struct kv_token token, char **
     return SQLITE_ERROR;
 }
 
+/* Is it one number or two in parentheses, as SQLite wants to read it in a declaration? */
+static bool is_type_size(const char *text)
+{
+    static const char digits[] = "0123456789";
+
+    for (int numbers = 0; numbers < 2; numbers++) {
+        text++; /* behind the parenthesis, or the comma */
+        text += *text == '+' || *text == '-';
+        if (strspn(text, digits) == 0)
+            return false;
+        text += strspn(text, digits);
+        if (*text == '.')
+            text += 1 + strspn(text + 1, digits);
+        if (*text != ',')
+            break;
+    }
+    return strcmp(text, ")") == 0;
+}
+
+static int check_type_size(sqlite3_str *type, int start, const struct kv_column *column,
+                           char **error)
+{
+    if (sqlite3_str_errcode(type) != SQLITE_OK)
+        return SQLITE_NOMEM;
+    if (is_type_size(sqlite3_str_value(type) + start))
+        return SQLITE_OK;
+    *error =
+        sqlite3_mprintf("column %s: the size of its type is not one number or two", column->name);
+    return SQLITE_ERROR;
+}
+
 /* The size in a type such as DECIMAL(10, 2), which changes nothing but is shown. */
 static int parse_type_size(const char **at, const struct kv_column *column, sqlite3_str *type,
                            char **error)
 {
+    int start = sqlite3_str_length(type);
     struct kv_token token;
 
     sqlite3_str_appendchar(type, 1, '(');
@@ -54,7 +86,7 @@ static int parse_type_size(const char **at, const struct kv_column *column, sqli
             break;
         sqlite3_str_append(type, token.text, (int)token.size);
         if (kv_token_is_sign(token, ')'))
-            return SQLITE_OK;
+            return check_type_size(type, start, column, error);
         if (token.kind == KV_TOKEN_SIGN && !strchr("+-,.", *token.text))
             return refuse(column, token, error);
     }
