@@ -1,11 +1,16 @@
-/* Processes that run workloads in turn: see contest.h. */
+/*
+ * Processes that run workloads in turn: see contest.h. Whose turn it is not is stopped, so that
+ * its background threads neither disturb the others nor get ahead while others are measured.
+ */
 #include "contest.h"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +51,7 @@ static void start_peer(struct peer *peer, const struct bench_contest *contest,
     if (peer->process < 0)
         bench_fail("cannot fork");
     if (peer->process == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* or a stopped one would stay for ever */
         close(commands[1]);
         close(results[0]);
         serve(contest, contestant, commands[0], results[1]);
@@ -66,21 +72,23 @@ static void sample(struct peer *peer)
         peer->peak.mapped_bytes = now.mapped_bytes;
 }
 
-static void run_workload(struct peer *peer, const struct bench_workload *workload,
-                         unsigned workload_index, unsigned round)
+/* Returns the seconds that an operation took. */
+static double run_workload(struct peer *peer, unsigned workload)
 {
-    unsigned char number = (unsigned char)workload_index;
+    unsigned char number = (unsigned char)workload;
     struct pollfd wait = {.fd = peer->results, .events = POLLIN};
     struct bench_result result;
 
+    kill(peer->process, SIGCONT);
     if (write(peer->commands, &number, 1) != 1)
         bench_fail("a peer has ended");
     do
         sample(peer);
     while (poll(&wait, 1, 10) == 0);
     if (read(peer->results, &result, sizeof(result)) != sizeof(result))
-        bench_fail("%s: the peer has ended", workload->name);
-    peer->seconds[workload_index][round] = result.seconds / (double)result.operations;
+        bench_fail("a peer has ended");
+    kill(peer->process, SIGSTOP);
+    return result.seconds / (double)result.operations;
 }
 
 static void stop_peer(struct peer *peer)
@@ -89,12 +97,28 @@ static void stop_peer(struct peer *peer)
     int status;
 
     peer->written_bytes = bench_written_bytes(peer->process);
+    kill(peer->process, SIGCONT);
     if (write(peer->commands, &number, 1) != 1)
         bench_fail("a peer has ended");
     close(peer->commands);
     if (waitpid(peer->process, &status, 0) < 0 || status != 0)
         bench_fail("a peer failed at its end");
     close(peer->results);
+}
+
+/* Says how it goes on stderr: a round takes minutes. */
+static void run_round(const struct bench_contest *contest, struct peer *peers, unsigned round)
+{
+    for (unsigned i = 0; i < contest->workload_count; i++) {
+        unsigned count = contest->workloads[i].ours_only ? 1 : contest->contestant_count;
+
+        fprintf(stderr, "round %u, %s:", round + 1, contest->workloads[i].name);
+        for (unsigned peer = 0; peer < count; peer++) {
+            peers[peer].seconds[i][round] = run_workload(&peers[peer], i);
+            fprintf(stderr, " %.3f", peers[peer].seconds[i][round] * 1e6);
+        }
+        fputc('\n', stderr);
+    }
 }
 
 static void run_all(const struct bench_contest *contest, struct peer *peers)
@@ -104,10 +128,7 @@ static void run_all(const struct bench_contest *contest, struct peer *peers)
     for (unsigned i = 0; i < contest->contestant_count; i++)
         start_peer(&peers[i], contest, &contest->contestants[i]);
     for (unsigned round = 0; round < contest->options->runs; round++)
-        for (unsigned i = 0; i < contest->workload_count; i++)
-            for (unsigned peer = 0; peer < contest->contestant_count; peer++)
-                if (peer == 0 || !contest->workloads[i].ours_only)
-                    run_workload(&peers[peer], &contest->workloads[i], i, round);
+        run_round(contest, peers, round);
     for (unsigned i = 0; i < contest->contestant_count; i++)
         stop_peer(&peers[i]);
 }
