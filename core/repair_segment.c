@@ -360,6 +360,14 @@ static enum kv_status write_replacement(struct patient *patient, struct kv_loss 
     return st == KV_OK ? spoil(patient) : st;
 }
 
+/* The draft took over what is described there, unless something failed (`st`). */
+static void free_outputs(struct kv_replace *replace, enum kv_status st)
+{
+    for (size_t i = 0; st != KV_OK && i < replace->output_count; i++)
+        kv_segment_info_release(&replace->outputs[i]);
+    free(replace->outputs);
+}
+
 /* The first readable key of a segment that has not been described yet. */
 static enum kv_status first_key_of(struct kv_repair *repair, struct kv_segment_info *info,
                                    struct kv_buffer *out)
@@ -457,7 +465,7 @@ static enum kv_status replace_segment(struct patient *patient, size_t r, size_t 
     if (st == KV_OK)
         st = put_outputs(&repair->draft.runs[r], s, &replace);
     *count = replace.output_count;
-    free(replace.outputs);
+    free_outputs(&replace, st);
     kv_loss_release(&loss);
     kv_buffer_release(&next_key);
     kv_index_free(index);
@@ -532,7 +540,7 @@ static enum kv_status replace_log(struct patient *patient)
         st = write_replacement(patient, &loss, 0, info, &replace);
     if (st == KV_OK)
         st = kv_manifest_replace_runs(draft, 0, 0, 0, replace.outputs, replace.output_count);
-    free(replace.outputs);
+    free_outputs(&replace, st);
     kv_loss_release(&loss);
     if (st != KV_OK)
         return st;

@@ -26,24 +26,20 @@ SQLITE_EXTENSION_INIT1
 EXPORT int sqlite3_kv_init(sqlite3 *db, char **error, const sqlite3_api_routines *api);
 EXPORT int sqlite3_kv_static_init(sqlite3 *db, char **error, const sqlite3_api_routines *api);
 
-#ifdef SQLITE_CORE
-
-/* Linked into the same program as SQLite: there is only one, called directly. */
+/*
+ * Call SQLite through `api` from now on. Messages are made by the host that reads them. Linked
+ * into the same program as SQLite, there is only one, called directly.
+ */
 static int adopt_host(char **error, const sqlite3_api_routines *api)
 {
+#ifdef SQLITE_CORE
     (void)api;
     if (sqlite3_libversion_number() >= KV_SQLITE_MIN)
         return SQLITE_OK;
     *error =
         sqlite3_mprintf("sqlite-kv needs SQLite 3.38 or newer; this is %s", sqlite3_libversion());
     return SQLITE_ERROR;
-}
-
 #else
-
-/* Call SQLite through `api` from now on. Messages are made by the host that reads them. */
-static int adopt_host(char **error, const sqlite3_api_routines *api)
-{
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     const sqlite3_api_routines *adopted;
 
@@ -65,9 +61,8 @@ static int adopt_host(char **error, const sqlite3_api_routines *api)
                           "it serves one of them only",
                           adopted->libversion());
     return SQLITE_ERROR;
-}
-
 #endif
+}
 
 static int register_all(struct kv_connection *connection)
 {
