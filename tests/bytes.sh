@@ -4,7 +4,7 @@
 #   bytes cut <file> <n>          cut the file n bytes before that end
 #   bytes flip <file> <offset>    invert one byte; a negative offset counts from that end
 #   bytes flips <file> <step>     invert every step-th byte
-#   bytes garbage <file> <n>      put n random bytes behind that end
+#   bytes garbage <file> <n>      put n random bytes a little behind that end: the last bytes of a record may be zeros
 #   bytes sum <file>…             checksums of contents, to see that they stay the same
 set -eu
 unset LD_PRELOAD # a sanitizer that the shell was given; dd breaks its rules
@@ -39,7 +39,7 @@ flips)
     done
     ;;
 garbage)
-    head -c "$3" /dev/urandom | dd of="$file" bs=1 seek="$(end_of "$file")" conv=notrunc status=none
+    head -c "$3" /dev/urandom | dd of="$file" bs=1 seek="$(($(end_of "$file") + 8))" conv=notrunc status=none
     ;;
 sum) shift && md5sum "$@" ;;
 *) echo "bytes: no command '$command'" >&2; exit 2 ;;
