@@ -434,9 +434,8 @@ START_TEST(test_ext_host_interrupt_stops_opening)
 {
     sqlite3 *db = database_open("one.db");
     struct interruption interruption = {.after_ms = 100, .clock = CLOCK_MONOTONIC};
-    /* A SELECT looks at the store when it is planned, where older SQLites cannot be interrupted. */
-    const char *statement = sqlite3_libversion_number() < 3041000 ? "INSERT INTO kv VALUES('b', 2)"
-                                                                  : "SELECT * FROM kv";
+    /* Not a SELECT, which looks at the store when it is planned, where SQLite may forget the interruption. */
+    const char *statement = "INSERT INTO kv VALUES('b', 2)";
     pthread_t thread;
     long late_ms;
     int file;
