@@ -188,8 +188,7 @@ enum kv_status kv_batch_iters_open(const struct kv_batch_owner_ops *ops, void *o
         st =
             kv_batch_iter_open(ops, owner, kv_batch_set_ref(batches), i, bound_index, &out[*count]);
         if (st != KV_OK) {
-            while (*count > 0)
-                kv_iter_free(out[--*count]);
+            kv_iters_free(out, count);
             return st;
         }
         ++*count;

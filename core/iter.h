@@ -61,4 +61,11 @@ static inline void kv_iter_free(struct kv_iter *it)
         it->ops->free(it);
 }
 
+/* Free all of an array; `*count` is 0 then. */
+static inline void kv_iters_free(struct kv_iter **its, size_t *count)
+{
+    while (*count > 0)
+        kv_iter_free(its[--*count]);
+}
+
 #endif

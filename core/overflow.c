@@ -365,8 +365,7 @@ enum kv_status kv_overflow_iters(const struct kv_overflow *overflow, struct kv_i
         enum kv_status st = kv_segment_iter(overflow->parts[i].segment, &out[*count]);
 
         if (st != KV_OK) {
-            while (*count > 0)
-                kv_iter_free(out[--*count]);
+            kv_iters_free(out, count);
             return st;
         }
         ++*count;

@@ -176,7 +176,8 @@ enum kv_status kv_recover_readonly(struct kv_engine *engine)
 
 /* ---- Closing */
 
-enum kv_status kv_recover_write_end(struct kv_engine *engine, struct kv_log *log)
+/* Write END behind the tail of a log that is durable up to there, and make it durable. */
+static enum kv_status write_end(struct kv_engine *engine, struct kv_log *log)
 {
     uint8_t bytes[KV_END_BYTES];
     struct kv_end end = {.seq = log->tail.seq,
@@ -229,7 +230,7 @@ enum kv_status kv_recover_close(struct kv_engine *engine)
         st = KV_UNLESS_MUTANT(end_before_sync, kv_engine_sync_log(engine, version->log,
                                                                   version->log->tail.end_bytes));
         if (st == KV_OK)
-            st = kv_recover_write_end(engine, version->log);
+            st = write_end(engine, version->log);
     }
     if (st == KV_OK)
         kv_log_trim_behind(version->log, version->log->tail.end_bytes + KV_END_BYTES);

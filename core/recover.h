@@ -26,7 +26,4 @@ enum kv_status kv_recover_readonly(struct kv_engine *engine) KV_WARN_UNUSED;
  */
 enum kv_status kv_recover_close(struct kv_engine *engine) KV_WARN_UNUSED;
 
-/* Write END behind the tail of a log that is durable up to there, and make it durable. */
-enum kv_status kv_recover_write_end(struct kv_engine *engine, struct kv_log *log) KV_WARN_UNUSED;
-
 #endif

@@ -276,8 +276,7 @@ static enum kv_status open_older(const struct kv_repair *repair, size_t first, s
     if (st == KV_OK)
         st = kv_merge_open(iters, count, out);
     else
-        while (count > 0)
-            kv_iter_free(iters[--count]);
+        kv_iters_free(iters, &count);
     free(iters);
     return st;
 }

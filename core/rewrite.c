@@ -273,8 +273,7 @@ static enum kv_status open_inputs(struct rewrite *rewrite, struct kv_iter **out)
     if (st == KV_OK)
         st = kv_merge_open(inputs, count, out);
     else
-        while (count > 0)
-            kv_iter_free(inputs[--count]);
+        kv_iters_free(inputs, &count);
     free(inputs);
     return st;
 }

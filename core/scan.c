@@ -55,8 +55,7 @@ static enum kv_status open_sources(struct kv_scan *scan, struct kv_snapshot *sna
     if (st == KV_OK) {
         st = kv_version_iters(version, snapshot->lsn, sources + own, &count);
         if (st != KV_OK) {
-            while (own > 0)
-                kv_iter_free(sources[--own]);
+            kv_iters_free(sources, &own);
         }
     }
     if (st == KV_OK)

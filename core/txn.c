@@ -430,8 +430,7 @@ enum kv_status kv_txn_iters(struct kv_txn *txn, struct kv_iter **out, size_t *co
         *count = own + parts;
         return KV_OK;
     }
-    while (own > 0)
-        kv_iter_free(out[--own]);
+    kv_iters_free(out, &own);
     *view = NULL;
     return st;
 }

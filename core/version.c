@@ -316,7 +316,7 @@ enum kv_status kv_version_iters(struct kv_version *version, uint64_t lsn, struct
     *count += added;
     for (size_t i = 0; i < version->run_count && st == KV_OK; i++)
         st = add_iter(version->runs[i], out, count);
-    while (st != KV_OK && *count > 0)
-        kv_iter_free(out[--*count]);
+    if (st != KV_OK)
+        kv_iters_free(out, count);
     return st;
 }

@@ -56,3 +56,22 @@ void disk_place_release(struct kv_manifest *manifest, struct kv_place *place)
     kv_manifest_release(manifest);
     disk_end();
 }
+
+void disk_each_segment(const uint8_t *data, size_t size,
+                       void (*each)(const struct kv_place *place,
+                                    const struct kv_segment_info *info))
+{
+    struct image image;
+    struct kv_manifest manifest;
+    struct kv_place place;
+
+    image_unpack(kv_slice_of(data, size), &image);
+    if (disk_place(&image, &manifest, &place)) {
+        for (size_t i = 0; i < manifest.run_count; i++) {
+            for (size_t j = 0; j < manifest.runs[i].segment_count; j++)
+                each(&place, &manifest.runs[i].segments[j]);
+        }
+        disk_place_release(&manifest, &place);
+    }
+    image_release(&image);
+}

@@ -22,4 +22,9 @@ struct kv_io *disk_io(void);
 bool disk_place(struct image *image, struct kv_manifest *manifest, struct kv_place *out);
 void disk_place_release(struct kv_manifest *manifest, struct kv_place *place);
 
+/* Unpack an input, and try each segment that its manifest names. */
+void disk_each_segment(const uint8_t *data, size_t size,
+                       void (*each)(const struct kv_place *place,
+                                    const struct kv_segment_info *info));
+
 #endif

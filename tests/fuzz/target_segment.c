@@ -80,19 +80,7 @@ static void try_segment(const struct kv_place *place, const struct kv_segment_in
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct image image;
-    struct kv_manifest manifest;
-    struct kv_place place;
-
-    image_unpack(kv_slice_of(data, size), &image);
-    if (disk_place(&image, &manifest, &place)) {
-        for (size_t i = 0; i < manifest.run_count; i++) {
-            for (size_t j = 0; j < manifest.runs[i].segment_count; j++)
-                try_segment(&place, &manifest.runs[i].segments[j]);
-        }
-        disk_place_release(&manifest, &place);
-    }
-    image_release(&image);
+    disk_each_segment(data, size, try_segment);
     return 0;
 }
 
