@@ -95,3 +95,22 @@ void kv_estimate_superseded_by_group(struct kv_version *version, struct kv_manif
                              kv_run_segment(version->pending[--count].run, 0), &group->segments[i]);
     }
 }
+
+void kv_estimate_superseded_in_output(struct kv_version *version, size_t newer_count,
+                                      const struct kv_place *place, struct kv_segment_info *info)
+{
+    uint64_t step = info->entry_count / SAMPLE_COUNT;
+    struct kv_segment *segment;
+    struct kv_entry sample, newer;
+
+    if (newer_count == 0 || kv_segment_open(place, info, &segment) != KV_OK)
+        return;
+    step += step == 0;
+    for (uint64_t i = 0; i < info->entry_count; i += step) {
+        if (kv_segment_sample(segment, i, &sample) == KV_OK &&
+            kv_version_get_in_runs(version, 0, newer_count, kv_hash(sample.key, place->hash_seed),
+                                   sample.key, &newer, NULL) == KV_OK)
+            add_dead(info, (double)step * (double)sample.size_bytes);
+    }
+    kv_segment_unref(segment);
+}

@@ -20,4 +20,12 @@ void kv_estimate_superseded(struct kv_version *version, struct kv_manifest *mani
 /* The same for the segments of the manifest's pending group, which `version` has open. */
 void kv_estimate_superseded_by_group(struct kv_version *version, struct kv_manifest *manifest);
 
+/*
+ * A merge's output, described by `info`, is about to be listed behind the newest `newer_count` runs of
+ * `version`, which have come while it was written, so that nothing was left out for their sake: add
+ * what they supersede to its dead_bytes. Else it would have to be noticed anew, and never is.
+ */
+void kv_estimate_superseded_in_output(struct kv_version *version, size_t newer_count,
+                                      const struct kv_place *place, struct kv_segment_info *info);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "estimate.h"
 #include "hash.h"
 #include "merge.h"
 #include "mutant.h"
@@ -388,15 +389,17 @@ static enum kv_status publish(struct rewrite *rewrite)
 
     if (st != KV_OK)
         return st;
+    version = kv_engine_version(engine);
     st = find_range(rewrite, &first);
     if (st == KV_OK)
         st = kv_manifest_copy(&next, &engine->manifest);
+    if (st == KV_OK && rewrite->output.number != 0)
+        kv_estimate_superseded_in_output(version, first - rewrite->first, &engine->place,
+                                         &rewrite->output);
     if (st == KV_OK)
         st = edit(rewrite, first, &next);
-    if (st == KV_OK) {
-        version = kv_engine_version(engine);
+    if (st == KV_OK)
         st = kv_engine_install(engine, &next, version->log, &rewrite->doubt);
-    }
     kv_version_unref(version);
     kv_manifest_release(&next);
     kv_engine_drop_manifest(engine);

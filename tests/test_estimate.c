@@ -202,6 +202,43 @@ START_TEST(test_estimate_of_damage)
 }
 END_TEST
 
+/* Asked by a merge whether to stop: overwrite half of the keys, once. */
+static bool overwrite_meanwhile(void *context)
+{
+    bool *done = context;
+
+    if (!*done) {
+        *done = true;
+        put_keys(0, 2000, 2, 50);
+        engine_seal(&world);
+    }
+    return false;
+}
+
+/*
+ * Goal: what is overwritten while a merge reads it is noticed all the same.
+ * Method: seal a log from within the merge; its keys are found in the inputs, which then go.
+ */
+START_TEST(test_estimate_of_what_a_merge_writes)
+{
+    struct kv_settings settings = world.options.settings;
+    bool done = false;
+
+    settings.interrupted = overwrite_meanwhile;
+    settings.interrupted_context = &done;
+    put_keys(0, 1000, 1, 50);
+    engine_seal(&world);
+    put_keys(1000, 2000, 1, 50);
+    engine_seal(&world);
+    ck_kv(engine_try_merge(&world, &settings));
+    ck_assert(done);
+    ck_assert_uint_eq(run_count(), 2);
+    ck_assert_uint_eq(superseded_in(0), 0);
+    expect_about(superseded_in(1), info_of(1)->entry_bytes / 2);
+    ck_assert_uint_le(world_stats(&world).dead_bytes, world_stats(&world).live_bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("estimate");
@@ -216,6 +253,7 @@ int main(void)
     tcase_add_test(tests, test_estimate_has_a_limit);
     tcase_add_test(tests, test_estimate_finds_the_segment);
     tcase_add_test(tests, test_estimate_of_damage);
+    tcase_add_test(tests, test_estimate_of_what_a_merge_writes);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
 }
