@@ -136,6 +136,8 @@ $(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BENCH_O) $(CORE_A)
 PEERS := $(patsubst /usr/include/%,%,$(wildcard /usr/include/lmdb.h /usr/include/leveldb/c.h /usr/include/rocksdb/c.h))
 PEERS := $(patsubst %.h,%,$(PEERS:%/c.h=%))
 $(BUILD)/bench_engine: PEER_LIBS = $(PEERS:%=-l%)
+$(BUILD)/bench_instructions: PEER_LIBS = -Wl,--wrap=kv_io_posix $(EXT_A) $(CORE_A)
+$(BUILD)/bench_instructions: $(EXT_A)
 $(BUILD)/bench_engine: $(BUILD)/tests/bench/peer_kv.o $(PEERS:%=$(BUILD)/tests/bench/peer_%.o)
 
 .SECONDARY:
@@ -258,6 +260,12 @@ bench: ## measure beside an ordinary table and other stores (BENCH_ROWS, BENCH_R
 	@for program in engine open latency growth ycsb sql; do \
 	    $(RUN) $(BUILD)/bench_$$program || exit 1; done
 	@gnuplot -e "directory='$(BENCH_DIR)'" tests/bench/plot.gnuplot
+
+.PHONY: bench-instructions
+bench-instructions: ## count the instructions of each operation (valgrind); a regression shows in `git diff`
+	@.ci/install build valgrind
+	@$(MAKE_QUIETLY) $(BUILD)/bench_instructions
+	@$(RUN) tests/bench/instructions.sh tests/bench/instructions.txt
 
 .PHONY: bench-deps
 bench-deps: ## install LMDB, LevelDB and RocksDB, for `make bench` to measure beside

@@ -22,6 +22,12 @@ for i in "${!programs[@]}"; do
         failed=$((failed + 1))
     fi
 done
+mkdir "$directory/instructions"
+if ! BENCH_DIR=$directory/instructions "$BUILD/bench_instructions" >"$directory/instructions.log" 2>&1; then
+    cat "$directory/instructions.log"
+    echo "bench_instructions failed"
+    failed=$((failed + 1))
+fi
 
 # Figures that reach every goal pass; one that falls short by more than 20 % does not.
 goals=$(dirname "$0")/bench/goals.txt
@@ -33,6 +39,6 @@ if awk -f "${goals%/*}/check.awk" "$goals" "$directory/bench_latency.json" >"$di
     echo "bench-check lets a figure pass that falls short"
     failed=$((failed + 1))
 fi
-count=$((${#programs[@]} + 2))
+count=$((${#programs[@]} + 3))
 echo "$((100 * (count - failed) / count))%: Checks: $count, Failures: $failed, Errors: 0"
 [ "$failed" -eq 0 ]
