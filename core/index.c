@@ -264,15 +264,26 @@ enum kv_status kv_index_check(const struct kv_index *index)
 
 /* ---- The filter */
 
+static inline struct spot bucket_spot(const struct kv_index *index, uint64_t bucket)
+{
+    return spot_of(index, index->layout.hash_page, bucket, KV_INDEX_PAGE_LINES,
+                   KV_INDEX_LINE_BYTES);
+}
+
 static inline struct spot block_spot(const struct kv_index *index, uint64_t hash)
 {
     return spot_of(index, index->layout.bloom_page, kv_bloom_block(hash, index->layout.block_count),
                    KV_INDEX_PAGE_LINES, KV_INDEX_LINE_BYTES);
 }
 
-void kv_index_prefetch(const struct kv_index *index, uint64_t hash)
+void kv_index_prefetch(const struct kv_index *index, uint64_t hash, bool likely)
 {
     __builtin_prefetch(block_spot(index, hash).at);
+    if (likely) {
+        uint64_t bucket = kv_index_bucket(kv_index_remix(hash), index->layout.bucket_count);
+
+        __builtin_prefetch(bucket_spot(index, bucket).at);
+    }
 }
 
 enum kv_status kv_index_may_contain(struct kv_index *index, uint64_t hash, bool *out)
@@ -309,8 +320,7 @@ enum kv_status kv_index_probe(struct kv_index *index, uint64_t hash, struct kv_i
     for (; distance < bucket_count; distance++, bucket++, slot = 0) {
         if (bucket >= bucket_count)
             bucket -= bucket_count;
-        struct spot line = spot_of(index, index->layout.hash_page, bucket, KV_INDEX_PAGE_LINES,
-                                   KV_INDEX_LINE_BYTES);
+        struct spot line = bucket_spot(index, bucket);
         enum kv_status st = touch_page(index, line.page);
         if (st != KV_OK)
             return st;

@@ -73,8 +73,11 @@ uint64_t kv_index_size_bytes(const struct kv_index *index);
 /* Verify every page, whatever was verified before. KV_CORRUPT names the first bad one. */
 enum kv_status kv_index_check(const struct kv_index *index) KV_WARN_UNUSED;
 
-/* Fetch the filter's cache line for `hash` ahead of kv_index_may_contain. */
-void kv_index_prefetch(const struct kv_index *index, uint64_t hash);
+/*
+ * Fetch the filter's cache line for `hash` ahead of kv_index_may_contain, and with `likely` also
+ * the bucket's, which kv_index_probe would otherwise have to wait for after the filter.
+ */
+void kv_index_prefetch(const struct kv_index *index, uint64_t hash, bool likely);
 
 /* Ask the filter. `*out` false: no entry has this hash. KV_CORRUPT: its page is damaged. */
 enum kv_status kv_index_may_contain(struct kv_index *index, uint64_t hash,

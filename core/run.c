@@ -112,12 +112,13 @@ static struct kv_segment *segment_of(const struct kv_run_reader *run, struct kv_
 
 /* ---- Lookups */
 
-void kv_run_prefetch(const struct kv_run_reader *run, uint64_t hash, struct kv_slice key)
+void kv_run_prefetch(const struct kv_run_reader *run, uint64_t hash, struct kv_slice key,
+                     bool likely)
 {
     struct kv_segment *segment = segment_of(run, key);
 
     if (segment)
-        kv_segment_prefetch(segment, hash);
+        kv_segment_prefetch(segment, hash, likely);
 }
 
 enum kv_status kv_run_get(struct kv_run_reader *run, uint64_t hash, struct kv_slice key,

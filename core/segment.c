@@ -14,6 +14,7 @@
 
 #include "mutant.h"
 #include "names.h"
+#include "prefetch.h"
 #include "segment_private.h"
 #include "segment_rebuild.h"
 
@@ -245,9 +246,9 @@ enum kv_status kv_segment_heal(struct kv_segment *segment, const struct kv_index
 
 /* ---- Lookups */
 
-void kv_segment_prefetch(const struct kv_segment *segment, uint64_t hash)
+void kv_segment_prefetch(const struct kv_segment *segment, uint64_t hash, bool likely)
 {
-    kv_index_prefetch(atomic_load_explicit(&segment->index, memory_order_acquire), hash);
+    kv_index_prefetch(atomic_load_explicit(&segment->index, memory_order_acquire), hash, likely);
 }
 
 /* Look up through one index. `*index_is_bad` tells whose damage a KV_CORRUPT is. */
@@ -270,6 +271,8 @@ static enum kv_status find(const struct kv_segment *segment, struct kv_index *in
             st = kv_segment_bad_offset(segment);
             break;
         }
+        /* All its lines at once, not one after the other as they are read. */
+        kv_prefetch(segment->data.data + offset, KV_RECORD_AHEAD_BYTES);
         st = kv_segment_read(segment, offset, &record);
         if (st != KV_OK)
             return st;

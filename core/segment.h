@@ -45,8 +45,8 @@ struct kv_slice kv_segment_index_data(const struct kv_segment *segment);
 uint64_t kv_segment_index_bytes(const struct kv_segment *segment);
 bool kv_segment_index_rebuilt(const struct kv_segment *segment); /* by kv_segment_open or since */
 
-/* Start fetching what kv_segment_get will ask first. */
-void kv_segment_prefetch(const struct kv_segment *segment, uint64_t hash);
+/* Start fetching what kv_segment_get will ask first, and with `likely` what it asks then. */
+void kv_segment_prefetch(const struct kv_segment *segment, uint64_t hash, bool likely);
 
 /*
  * Look a key up. KV_OK (`*out` may be a tombstone); KV_DONE: not in this

@@ -5,6 +5,8 @@
 
 #include "log_scan.h"
 
+enum { LIKELY_RUNS = 3 };
+
 struct kv_version *kv_version_ref(struct kv_version *version)
 {
     atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
@@ -240,12 +242,12 @@ enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t
 {
     enum kv_status st;
 
-    /* All the cache misses of the first questions at once. */
+    /* All the cache misses of the first questions at once. Most keys are in the oldest runs. */
     kv_memtable_prefetch(&version->log->memtable, hash);
     if (version->unindexed)
         kv_memtable_prefetch(&version->unindexed->memtable, hash);
     for (size_t i = 0; i < version->run_count; i++)
-        kv_run_prefetch(version->runs[i], hash, key);
+        kv_run_prefetch(version->runs[i], hash, key, i + LIKELY_RUNS >= version->run_count);
     st = kv_log_get(version->log, hash, key, kv_version_log_bound(version, lsn), out);
     if (st == KV_DONE)
         st = get_pending(version, lsn, hash, key, out);

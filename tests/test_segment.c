@@ -28,7 +28,7 @@ static enum kv_status get(struct segment_world *world, struct kv_slice key)
     const struct write *expected = sealed_log_find(&world->log, key);
     struct kv_entry entry;
 
-    kv_segment_prefetch(world->segment, hash);
+    kv_segment_prefetch(world->segment, hash, expected);
     enum kv_status st = kv_segment_get(world->segment, hash, key, &entry);
     if (st == KV_OK) {
         ck_assert_ptr_nonnull(expected);
