@@ -41,6 +41,7 @@
 #include "index_layout.h"
 #include "mutant.h"
 #include "names.h"
+#include "prefetch.h"
 
 struct kv_index {
     struct kv_io *io;
@@ -339,11 +340,16 @@ enum kv_status kv_index_probe(struct kv_index *index, uint64_t hash, struct kv_i
 
 /* ---- Order and fences */
 
+static inline struct spot order_spot(const struct kv_index *index, uint64_t position)
+{
+    return spot_of(index, index->layout.order_page, position, KV_INDEX_PAGE_OFFSETS, 4);
+}
+
 enum kv_status kv_index_at(struct kv_index *index, uint64_t position, uint32_t *offset_bytes)
 {
     assert(position < index->layout.entry_count);
 
-    struct spot spot = spot_of(index, index->layout.order_page, position, KV_INDEX_PAGE_OFFSETS, 4);
+    struct spot spot = order_spot(index, position);
     enum kv_status st = touch_page(index, spot.page);
     *offset_bytes = st == KV_OK ? kv_load_u32(spot.at) : 0;
     return st;
@@ -387,6 +393,17 @@ static enum kv_status find_fence(struct kv_index *index, uint64_t low, struct kv
     return KV_OK;
 }
 
+/* Fetch the offsets between two fences, which a search will read next; no more if there are more. */
+static void prefetch_order(const struct kv_index *index, uint64_t low, uint64_t high)
+{
+    const uint64_t line = KV_CACHE_LINE_BYTES / 4;
+
+    if (high > low + KV_INDEX_FENCE_STEP)
+        high = low + KV_INDEX_FENCE_STEP;
+    for (uint64_t i = low; i < high; i += line)
+        __builtin_prefetch(order_spot(index, i).at);
+}
+
 /* <0: before all keys; >0: behind all; 0: it has their prefix. */
 static int compare_to_prefix(const struct kv_index *index, struct kv_slice key)
 {
@@ -415,6 +432,7 @@ enum kv_status kv_index_narrow(struct kv_index *index, struct kv_slice key, uint
     *low = below ? (below - 1) * KV_INDEX_FENCE_STEP + 1 : 0;
     *high = not_above * KV_INDEX_FENCE_STEP < entry_count ? not_above * KV_INDEX_FENCE_STEP
                                                           : entry_count;
+    prefetch_order(index, *low, *high);
     assert(*low <= *high); /* also if a hostile file's fences descend: below <= not_above */
     return KV_OK;
 }

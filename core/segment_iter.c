@@ -16,7 +16,8 @@
 #include "segment_private.h"
 
 enum {
-    RING_SIZE = 32, /* a power of two; how far ahead records are fetched */
+    RING_SIZE = 32,  /* a power of two; how far ahead records are fetched */
+    STEPS_AHEAD = 3, /* of a binary search: seven records */
 };
 _Static_assert(RING_SIZE == 2 * KV_BURST_MAX_COUNT, "a burst is read while another is given out");
 
@@ -112,14 +113,21 @@ static enum kv_status heal(struct segment_iter *it)
 
 /* ---- Seeking */
 
-/* Fetch the record in the middle of a range that the search may come to next. */
-static void prefetch_middle(struct segment_iter *it, uint64_t low, uint64_t high)
+/*
+ * Fetch the records that the next steps of a binary search may look at, all at
+ * once: the search then waits for memory once in so many steps.
+ */
+static void prefetch_middles(struct segment_iter *it, uint64_t low, uint64_t high, unsigned steps)
 {
+    uint64_t middle = low + (high - low) / 2;
     uint32_t offset;
 
-    if (low < high && kv_index_at(it->index, low + (high - low) / 2, &offset) == KV_OK &&
-        kv_segment_holds(it->segment, offset))
+    if (low >= high || steps == 0)
+        return;
+    if (kv_index_at(it->index, middle, &offset) == KV_OK && kv_segment_holds(it->segment, offset))
         kv_prefetch(it->segment->data.data + offset, KV_RECORD_AHEAD_BYTES);
+    prefetch_middles(it, low, middle, steps - 1);
+    prefetch_middles(it, middle + 1, high, steps - 1);
 }
 
 /*
@@ -130,6 +138,7 @@ static enum kv_status lower_bound(struct segment_iter *it, struct kv_slice key, 
                                   bool *equal, bool *index_is_bad)
 {
     uint64_t low, high;
+    unsigned steps = 0;
     enum kv_status st = kv_index_narrow(it->index, key, &low, &high);
 
     *equal = false;
@@ -138,11 +147,11 @@ static enum kv_status lower_bound(struct segment_iter *it, struct kv_slice key, 
         struct kv_record record;
         uint32_t offset;
 
+        if (steps++ % STEPS_AHEAD == 0)
+            prefetch_middles(it, low, high, STEPS_AHEAD);
         st = offset_at(it, middle, &offset);
         if (st != KV_OK)
             break;
-        prefetch_middle(it, low, middle);
-        prefetch_middle(it, middle + 1, high);
         st = kv_segment_read(it->segment, offset, &record);
         if (st != KV_OK)
             return st;
