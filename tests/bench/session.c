@@ -1,9 +1,11 @@
 /* A connection and its table: see session.h. */
 #include "session.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void session_execute(struct session *session, const char *sql)
 {
@@ -50,13 +52,37 @@ static void load_extension(struct session *session)
         bench_fail("cannot load the extension: %s", message);
 }
 
+static void *do_nothing(void *argument)
+{
+    for (;;)
+        pause();
+    return argument;
+}
+
+/* Until a process has its second thread, the C library's mutexes do without atomic operations. */
+static void have_thread(void)
+{
+    static bool has_it;
+    pthread_t thread;
+
+    if (!has_it && pthread_create(&thread, NULL, do_nothing, NULL))
+        bench_fail("cannot start a thread");
+    has_it = true;
+}
+
 void session_reset(struct session *session)
 {
     char path[4200];
 
+    if (session->has_thread)
+        have_thread();
     if (session->db && sqlite3_close(session->db) != SQLITE_OK)
         bench_fail("a statement was left open");
-    bench_fresh_directory(session->options, session->is_kv ? "kv" : "ordinary", session->directory);
+    bench_fresh_directory(session->options,
+                          session->is_kv        ? "kv"
+                          : session->has_thread ? "threaded"
+                                                : "ordinary",
+                          session->directory);
     snprintf(path, sizeof(path), "%s/main.db", session->directory);
     if (sqlite3_open(path, &session->db) != SQLITE_OK)
         bench_fail("cannot open %s", path);

@@ -13,6 +13,7 @@
 struct session {
     const struct bench_options *options;
     bool is_kv;
+    bool has_thread; /* the process shall have a second thread, which does nothing */
     char directory[4096];
     sqlite3 *db;
 };
