@@ -36,11 +36,27 @@
 #include "slice.h"
 #include "status.h"
 
-/* One entry, as the builder wants it: in ascending key order, newest version only. */
 struct kv_index_item {
     uint64_t hash; /* kv_hash(key, place->hash_seed) */
     uint32_t offset_bytes;
 };
+
+/*
+ * Where the builder takes entries from, in ascending key order, newest versions only. It asks
+ * `count` times, so that they need not all be in memory. Embed as the first member.
+ */
+struct kv_index_source {
+    /* KV_DONE or a failure: there is none, though there should be. */
+    enum kv_status (*next)(struct kv_index_source *source, struct kv_index_item *out);
+    size_t count;
+};
+
+/* Entries that are in memory; borrowed. */
+struct kv_index_array {
+    struct kv_index_source base;
+    const struct kv_index_item *items;
+};
+struct kv_index_array kv_index_array(const struct kv_index_item *items, size_t count);
 
 struct kv_index;
 
@@ -50,12 +66,12 @@ struct kv_index;
  * offset 0 to info->end_bytes: keys for the fences are read from it.
  * On a read-only place the file is an unlinked temporary one, and `*out`
  * (required there, else optional) is the opened index.
- * Any failure, KV_INTERRUPTED too, leaves no file behind. The file is durable, its name is not
+ * Any failure, of `source` and KV_INTERRUPTED too, leaves no file behind. The file is durable, its name is not
  * until the directory is synced: a lost name costs building it again.
  */
 enum kv_status kv_index_build(const struct kv_place *place, const struct kv_segment_info *info,
-                              struct kv_slice data, const struct kv_index_item *items,
-                              size_t item_count, const struct kv_interrupt *interrupt,
+                              struct kv_slice data, struct kv_index_source *source,
+                              const struct kv_interrupt *interrupt,
                               struct kv_index **out) KV_WARN_UNUSED;
 
 /*

@@ -19,14 +19,13 @@
  * Entries a bucket on average. At 7.5 of ten about one bucket in six spills
  * over into the next, and a key costs 8.5 bytes.
  */
-enum { ENTRIES_A_BUCKET_TIMES_2 = 15, PREFETCH_AHEAD = 8 };
+enum { ENTRIES_A_BUCKET_TIMES_2 = 15, TAKEN_AHEAD = 8 };
 
 struct builder {
     const struct kv_place *place;
     const struct kv_segment_info *info;
     struct kv_slice data;
-    const struct kv_index_item *items;
-    size_t item_count;
+    struct kv_index_source *source;
     const struct kv_interrupt *interrupt;
     struct kv_index_layout layout;
     uint8_t *pages;
@@ -37,6 +36,21 @@ static uint8_t *item_at(const struct builder *builder, uint64_t first_page, uint
 {
     return builder->pages + (first_page + i / items_a_page) * KV_INDEX_PAGE_BYTES +
            i % items_a_page * item_bytes;
+}
+
+/* ---- Entries in memory */
+
+static enum kv_status array_next(struct kv_index_source *source, struct kv_index_item *out)
+{
+    struct kv_index_array *array = (struct kv_index_array *)source;
+
+    *out = *array->items++;
+    return KV_OK;
+}
+
+struct kv_index_array kv_index_array(const struct kv_index_item *items, size_t count)
+{
+    return (struct kv_index_array){{array_next, count}, items};
 }
 
 /* ---- Hash and filter */
@@ -73,30 +87,61 @@ static uint8_t *block_at(const struct builder *builder, uint64_t hash)
                    KV_INDEX_LINE_BYTES);
 }
 
-/* Buckets and blocks are hit in no order: fetch them some items ahead. False: interrupted. */
-static bool fill_hashed(const struct builder *builder)
+/* ---- Entries */
+
+static uint8_t *order_at(const struct builder *builder, size_t i)
 {
-    for (size_t i = 0; i < builder->item_count; i++) {
-        if (i + PREFETCH_AHEAD < builder->item_count) {
-            uint64_t hash = builder->items[i + PREFETCH_AHEAD].hash;
-            uint64_t remix = kv_index_remix(hash);
-            __builtin_prefetch(
-                bucket_at(builder, kv_index_bucket(remix, builder->layout.bucket_count)), 1);
-            __builtin_prefetch(block_at(builder, hash), 1);
-        }
-        add_to_buckets(builder, &builder->items[i]);
-        kv_bloom_add(block_at(builder, builder->items[i].hash), builder->items[i].hash);
-        if (kv_interrupt_is_due(i) && kv_interrupt_asked(builder->interrupt))
-            return false;
-    }
-    return true;
+    return item_at(builder, builder->layout.order_page, i, KV_INDEX_PAGE_OFFSETS, 4);
 }
 
-/* ---- Order and fences */
+/* Take the next entry from the source, and start fetching where it will go. */
+static enum kv_status take(const struct builder *builder, struct kv_index_item *out)
+{
+    enum kv_status st = builder->source->next(builder->source, out);
+    uint64_t bucket;
+
+    if (st == KV_DONE)
+        return kv_fail(KV_CORRUPT, "%s: a segment has fewer records than it had",
+                       builder->place->path);
+    if (st != KV_OK)
+        return st;
+    bucket = kv_index_bucket(kv_index_remix(out->hash), builder->layout.bucket_count);
+    __builtin_prefetch(bucket_at(builder, bucket), 1);
+    __builtin_prefetch(block_at(builder, out->hash), 1);
+    return KV_OK;
+}
+
+static void add(const struct builder *builder, size_t i, const struct kv_index_item *item)
+{
+    add_to_buckets(builder, item);
+    kv_bloom_add(block_at(builder, item->hash), item->hash);
+    kv_store_u32(order_at(builder, i), item->offset_bytes);
+}
+
+/* Buckets and blocks are hit in no order, so entries are taken some time before they are added. */
+static enum kv_status fill_entries(const struct builder *builder)
+{
+    struct kv_index_item ahead[TAKEN_AHEAD];
+    size_t taken = 0;
+
+    for (size_t i = 0; i < builder->source->count; i++) {
+        for (; taken < builder->source->count && taken < i + TAKEN_AHEAD; taken++) {
+            enum kv_status st = take(builder, &ahead[taken % TAKEN_AHEAD]);
+            if (st != KV_OK)
+                return st;
+        }
+        add(builder, i, &ahead[i % TAKEN_AHEAD]);
+        if (kv_interrupt_is_due(i) && kv_interrupt_asked(builder->interrupt))
+            return kv_fail(KV_INTERRUPTED, "%s: indexing was interrupted", builder->place->path);
+    }
+    return KV_OK;
+}
+
+/* ---- Fences */
 
 static struct kv_slice key_of(const struct builder *builder, size_t i)
 {
-    uint32_t offset = builder->items[i].offset_bytes;
+    uint32_t offset = kv_load_u32(order_at(builder, i));
 
     assert(offset >= KV_HEADER_BYTES && offset < builder->data.size);
     return kv_record_key(kv_slice_of(builder->data.data + offset, builder->data.size - offset));
@@ -105,10 +150,10 @@ static struct kv_slice key_of(const struct builder *builder, size_t i)
 /* Keys ascend, so what the first and the last share, all share. */
 static struct kv_slice shared_prefix(const struct builder *builder)
 {
-    if (builder->item_count == 0)
+    if (builder->source->count == 0)
         return kv_slice_of(NULL, 0);
 
-    struct kv_slice first = key_of(builder, 0), last = key_of(builder, builder->item_count - 1);
+    struct kv_slice first = key_of(builder, 0), last = key_of(builder, builder->source->count - 1);
     size_t size = 0;
     while (size < KV_INDEX_PREFIX_MAX_BYTES && size < first.size && size < last.size &&
            first.data[size] == last.data[size])
@@ -116,16 +161,9 @@ static struct kv_slice shared_prefix(const struct builder *builder)
     return kv_slice_of(first.data, size);
 }
 
-static void fill_order(const struct builder *builder)
-{
-    for (size_t i = 0; i < builder->item_count; i++)
-        kv_store_u32(item_at(builder, builder->layout.order_page, i, KV_INDEX_PAGE_OFFSETS, 4),
-                     builder->items[i].offset_bytes);
-}
-
 static void fill_fences(const struct builder *builder, size_t prefix_size)
 {
-    for (size_t i = 0; i < builder->item_count; i += KV_INDEX_FENCE_STEP) {
+    for (size_t i = 0; i < builder->source->count; i += KV_INDEX_FENCE_STEP) {
         struct kv_slice key = key_of(builder, i);
         uint8_t *at = item_at(builder, builder->layout.fence_page, i / KV_INDEX_FENCE_STEP,
                               KV_INDEX_PAGE_FENCES, KV_INDEX_FENCE_BYTES);
@@ -175,15 +213,16 @@ static void fill_checksums(const struct builder *builder)
     }
 }
 
-/* What follows the hashed parts is quick. */
+/* What follows the entries is quick. */
 static enum kv_status fill(const struct builder *builder)
 {
-    struct kv_slice prefix = shared_prefix(builder);
+    enum kv_status st = fill_entries(builder);
+    struct kv_slice prefix;
 
+    if (st != KV_OK)
+        return st;
+    prefix = shared_prefix(builder);
     fill_header(builder, prefix);
-    if (!fill_hashed(builder))
-        return kv_fail(KV_INTERRUPTED, "%s: indexing was interrupted", builder->place->path);
-    fill_order(builder);
     fill_fences(builder, prefix.size);
     fill_checksums(builder);
     return KV_OK;
@@ -262,21 +301,17 @@ static enum kv_status build_named(struct builder *builder, struct kv_index **out
 }
 
 enum kv_status kv_index_build(const struct kv_place *place, const struct kv_segment_info *info,
-                              struct kv_slice data, const struct kv_index_item *items,
-                              size_t item_count, const struct kv_interrupt *interrupt,
-                              struct kv_index **out)
+                              struct kv_slice data, struct kv_index_source *source,
+                              const struct kv_interrupt *interrupt, struct kv_index **out)
 {
-    struct builder builder = {.place = place,
-                              .info = info,
-                              .data = data,
-                              .items = items,
-                              .item_count = item_count,
-                              .interrupt = interrupt};
-    uint64_t bucket_count = (uint64_t)item_count * 2 / ENTRIES_A_BUCKET_TIMES_2 + 1;
+    struct builder builder = {
+        .place = place, .info = info, .data = data, .source = source, .interrupt = interrupt};
+    uint64_t bucket_count = (uint64_t)source->count * 2 / ENTRIES_A_BUCKET_TIMES_2 + 1;
 
     assert(out || !place->readonly);
     if (out)
         *out = NULL;
-    builder.layout = kv_index_layout_of(item_count, bucket_count, kv_bloom_block_count(item_count));
+    builder.layout =
+        kv_index_layout_of(source->count, bucket_count, kv_bloom_block_count(source->count));
     return place->readonly ? build_unnamed(&builder, out) : build_named(&builder, out);
 }

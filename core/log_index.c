@@ -7,17 +7,30 @@
 
 /* The log's items in key order, and which of them are the newest of their key. */
 struct sorted {
+    struct kv_index_source base; /* gives out the newest of each key */
+    const struct kv_item *items;
     struct kv_batch *batch;
-    struct kv_index_item *items; /* newest of each key, in key order */
-    size_t item_count;
+    uint32_t given;  /* entries of the batch that are behind */
     uint8_t *newest; /* by index of the item */
 };
 
 static void sorted_release(struct sorted *sorted)
 {
-    free(sorted->batch);
-    free(sorted->items);
+    kv_batch_unref(sorted->batch);
     free(sorted->newest);
+}
+
+/* The next entry that is the newest of its key; the batch has as many as base.count says. */
+static enum kv_status next(struct kv_index_source *source, struct kv_index_item *out)
+{
+    struct sorted *sorted = (struct sorted *)source;
+    const struct kv_batch *batch = sorted->batch;
+    uint32_t entry = batch->entries[sorted->given];
+
+    while (entry & KV_ORDER_DUPLICATE)
+        entry = batch->entries[++sorted->given];
+    *out = (struct kv_index_item){sorted->items[entry].hash, batch->offsets[sorted->given++]};
+    return KV_OK;
 }
 
 /* Sort the first `count` items. */
@@ -29,18 +42,18 @@ static enum kv_status sort(const struct kv_log *log, uint32_t count,
 
     if (st != KV_OK)
         return st;
-    out->items = malloc((count + 1) * sizeof(*out->items));
+    out->base.next = next;
+    out->items = list.items;
     out->newest = calloc(count + 1, 1);
-    if (!out->items || !out->newest)
+    if (!out->newest)
         return kv_fail_nomem();
     for (uint32_t i = 0; i < count; i++) {
         uint32_t entry = out->batch->entries[i];
-        const struct kv_item *item = &list.items[entry & KV_ORDER_INDEX];
 
         if (entry & KV_ORDER_DUPLICATE)
             continue;
         out->newest[entry] = 1;
-        out->items[out->item_count++] = (struct kv_index_item){item->hash, item->offset_bytes};
+        out->base.count++;
     }
     return KV_OK;
 }
@@ -101,20 +114,22 @@ enum kv_status kv_log_build_index(const struct kv_place *place, struct kv_log *l
                                   const struct kv_interrupt *interrupt)
 {
     struct sorted sorted = {0};
+    const struct kv_batch *batch;
     enum kv_status st = sort(log, (uint32_t)info->record_count, interrupt, &sorted);
 
     if (st == KV_OK)
         st = count_records(log, sorted.newest, info, interrupt);
     if (st != KV_OK)
         goto out;
-    info->entry_count = sorted.item_count;
-    st = set_key(&info->min_key, log, sorted.items[0].offset_bytes, info->end_bytes);
+    batch = sorted.batch;
+    info->entry_count = sorted.base.count;
+    /* The last entry may be an older version, of the same key. */
+    st = set_key(&info->min_key, log, batch->offsets[0], info->end_bytes);
     if (st == KV_OK)
-        st = set_key(&info->max_key, log, sorted.items[sorted.item_count - 1].offset_bytes,
-                     info->end_bytes);
+        st = set_key(&info->max_key, log, batch->offsets[batch->count - 1], info->end_bytes);
     if (st == KV_OK)
-        st = kv_index_build(place, info, kv_slice_of(log->data, info->end_bytes), sorted.items,
-                            sorted.item_count, interrupt, NULL);
+        st = kv_index_build(place, info, kv_slice_of(log->data, info->end_bytes), &sorted.base,
+                            interrupt, NULL);
 out:
     sorted_release(&sorted);
     return st;

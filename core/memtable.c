@@ -6,10 +6,10 @@
 #include "io.h"
 
 #include "prefetch.h"
+#include "table.h"
 
 enum {
-    SPLICE_AHEAD = 12,         /* slots fetched ahead: about one memory latency of inserts */
-    PAGES_MIN_BYTES = 1 << 20, /* smaller tables come from the heap */
+    SPLICE_AHEAD = 12, /* slots fetched ahead: about one memory latency of inserts */
 };
 
 /* A slot: high half bits 32 … 63 of the hash; low half 1 + index of the newest item. 0: empty. */
@@ -21,20 +21,6 @@ static inline uint64_t tag_of(uint64_t hash)
 static inline uint32_t mask_of(const struct kv_memtable *memtable)
 {
     return 2 * memtable->capacity - 1;
-}
-
-/* Zeroed memory. A log's is reserved for all the records that it may have, and mostly never touched. */
-static void *table_new(size_t size)
-{
-    return size < PAGES_MIN_BYTES ? calloc(1, size) : kv_io_pages_new(size);
-}
-
-static void table_free(void *table, size_t size)
-{
-    if (size < PAGES_MIN_BYTES)
-        free(table);
-    else
-        kv_io_pages_free(table, size);
 }
 
 static size_t items_size(uint32_t capacity)
@@ -56,7 +42,7 @@ enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity)
     *memtable = (struct kv_memtable){.capacity = rounded};
     atomic_init(&memtable->count, 0);
     kv_order_init(&memtable->order);
-    memtable->items = table_new(items_size(rounded));
+    memtable->items = kv_table_new(items_size(rounded));
     return memtable->items ? KV_OK : kv_fail_nomem();
 }
 
@@ -65,15 +51,15 @@ void kv_memtable_release(struct kv_memtable *memtable)
     if (memtable->capacity == 0)
         return; /* never initialised */
     kv_order_release(&memtable->order);
-    table_free(memtable->items, items_size(memtable->capacity));
-    table_free((void *)memtable->slots, slots_size(memtable->capacity));
+    kv_table_free(memtable->items, items_size(memtable->capacity));
+    kv_table_free((void *)memtable->slots, slots_size(memtable->capacity));
     *memtable = (struct kv_memtable){0};
 }
 
 enum kv_status kv_memtable_reserve(struct kv_memtable *memtable)
 {
     if (!memtable->slots)
-        memtable->slots = table_new(slots_size(memtable->capacity));
+        memtable->slots = kv_table_new(slots_size(memtable->capacity));
     return memtable->slots ? KV_OK : kv_fail_nomem();
 }
 
@@ -159,16 +145,16 @@ enum kv_status kv_memtable_grow(struct kv_memtable *memtable, uint32_t capacity)
         rounded *= 2;
     if (rounded == memtable->capacity)
         return KV_OK;
-    items = table_new(items_size(rounded));
+    items = kv_table_new(items_size(rounded));
     if (items && memtable->slots)
-        slots = table_new(slots_size(rounded));
+        slots = kv_table_new(slots_size(rounded));
     if (!items || (memtable->slots && !slots)) {
-        table_free(items, items_size(rounded));
+        kv_table_free(items, items_size(rounded));
         return kv_fail_nomem();
     }
     memcpy(items, memtable->items, kv_memtable_count(memtable) * sizeof(*items));
-    table_free(memtable->items, items_size(memtable->capacity));
-    table_free((void *)memtable->slots, slots_size(memtable->capacity));
+    kv_table_free(memtable->items, items_size(memtable->capacity));
+    kv_table_free((void *)memtable->slots, slots_size(memtable->capacity));
     memtable->items = items;
     memtable->slots = slots;
     memtable->capacity = rounded;

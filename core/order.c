@@ -11,6 +11,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "table.h"
+
+enum { PIECE_COUNT = 1 << 18 }; /* items that are sorted at once: 8 MB */
+
 void kv_order_init(struct kv_order *order)
 {
     pthread_mutex_init(&order->mutex, NULL);
@@ -24,10 +28,15 @@ void kv_order_release(struct kv_order *order)
     pthread_mutex_destroy(&order->mutex);
 }
 
-static void batch_unref(struct kv_batch *batch)
+static size_t batch_size(uint32_t count)
+{
+    return sizeof(struct kv_batch) + 2 * (size_t)count * sizeof(uint32_t);
+}
+
+void kv_batch_unref(struct kv_batch *batch)
 {
     if (batch && atomic_fetch_sub_explicit(&batch->references, 1, memory_order_acq_rel) == 1)
-        free(batch);
+        kv_table_free(batch, batch_size(batch->count));
 }
 
 void kv_batch_set_unref(struct kv_batch_set *set)
@@ -35,7 +44,7 @@ void kv_batch_set_unref(struct kv_batch_set *set)
     if (!set || atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) != 1)
         return;
     for (uint32_t i = 0; i < set->batch_count; i++)
-        batch_unref(set->batches[i]);
+        kv_batch_unref(set->batches[i]);
     free(set);
 }
 
@@ -48,7 +57,7 @@ struct kv_batch_set *kv_batch_set_ref(struct kv_batch_set *set)
 static struct kv_batch *batch_new(uint32_t first, uint32_t end)
 {
     uint32_t count = end - first;
-    struct kv_batch *batch = malloc(sizeof(*batch) + 2 * (size_t)count * sizeof(batch->entries[0]));
+    struct kv_batch *batch = kv_table_new(batch_size(count));
 
     if (!batch)
         return NULL;
@@ -58,34 +67,6 @@ static struct kv_batch *batch_new(uint32_t first, uint32_t end)
     batch->count = count;
     batch->offsets = batch->entries + count;
     return batch;
-}
-
-/* Sort items first … end-1. */
-static enum kv_status batch_sort(const struct kv_item_list *list, uint32_t first, uint32_t end,
-                                 const struct kv_interrupt *interrupt, struct kv_batch **out)
-{
-    struct kv_batch *batch = batch_new(first, end);
-    struct kv_sort_pair *scratch = malloc(2 * sizeof(*scratch) * (size_t)(end - first));
-    enum kv_status st = batch && scratch ? KV_OK : kv_fail_nomem();
-
-    *out = NULL;
-    for (uint32_t i = 0; st == KV_OK && i < batch->count; i++)
-        batch->entries[i] = first + i;
-    if (st == KV_OK && !kv_order_sort_entries(list, batch->entries, batch->offsets, batch->count,
-                                              scratch, interrupt))
-        st = kv_fail(KV_INTERRUPTED, "sorting was interrupted");
-    free(scratch);
-    if (st == KV_OK)
-        *out = batch;
-    else
-        batch_unref(batch);
-    return st;
-}
-
-enum kv_status kv_order_sort_once(const struct kv_item_list *list, uint32_t count,
-                                  const struct kv_interrupt *interrupt, struct kv_batch **out)
-{
-    return batch_sort(list, 0, count, interrupt, out);
 }
 
 static int compare_entries(const struct kv_item_list *list, uint32_t a, uint32_t b)
@@ -140,6 +121,62 @@ static struct kv_batch *batch_merge(const struct kv_item_list *list, const struc
     return batch;
 }
 
+/* Sort items first … end-1 at once. */
+static enum kv_status sort_piece(const struct kv_item_list *list, uint32_t first, uint32_t end,
+                                 const struct kv_interrupt *interrupt, struct kv_batch **out)
+{
+    struct kv_batch *batch = batch_new(first, end);
+    size_t scratch_size = 2 * sizeof(struct kv_sort_pair) * (size_t)(end - first);
+    struct kv_sort_pair *scratch = kv_table_new(scratch_size);
+    enum kv_status st = batch && scratch ? KV_OK : kv_fail_nomem();
+
+    *out = NULL;
+    for (uint32_t i = 0; st == KV_OK && i < batch->count; i++)
+        batch->entries[i] = first + i;
+    if (st == KV_OK && !kv_order_sort_entries(list, batch->entries, batch->offsets, batch->count,
+                                              scratch, interrupt))
+        st = kv_fail(KV_INTERRUPTED, "sorting was interrupted");
+    kv_table_free(scratch, scratch_size);
+    if (st == KV_OK)
+        *out = batch;
+    else
+        kv_batch_unref(batch);
+    return st;
+}
+
+/*
+ * Sort items first … end-1: a piece at a time, since sorting takes 32 bytes an item, and merging
+ * what is sorted 8.
+ */
+static enum kv_status batch_sort(const struct kv_item_list *list, uint32_t first, uint32_t end,
+                                 const struct kv_interrupt *interrupt, struct kv_batch **out)
+{
+    uint32_t at = end - first > PIECE_COUNT ? first + PIECE_COUNT : end;
+    struct kv_batch *all;
+    enum kv_status st = sort_piece(list, first, at, interrupt, &all);
+
+    while (st == KV_OK && at < end) {
+        uint32_t piece_end = end - at > PIECE_COUNT ? at + PIECE_COUNT : end;
+        struct kv_batch *piece, *merged = NULL;
+
+        st = sort_piece(list, at, piece_end, interrupt, &piece);
+        if (st == KV_OK && !(merged = batch_merge(list, all, piece)))
+            st = kv_fail_nomem();
+        kv_batch_unref(piece);
+        kv_batch_unref(all);
+        all = merged;
+        at = piece_end;
+    }
+    *out = all;
+    return st;
+}
+
+enum kv_status kv_order_sort_once(const struct kv_item_list *list, uint32_t count,
+                                  const struct kv_interrupt *interrupt, struct kv_batch **out)
+{
+    return batch_sort(list, 0, count, interrupt, out);
+}
+
 /* A set of `count` batches, taking over their references, also when it fails. */
 static struct kv_batch_set *set_new(struct kv_batch **batches, uint32_t count)
 {
@@ -147,7 +184,7 @@ static struct kv_batch_set *set_new(struct kv_batch **batches, uint32_t count)
 
     if (!set) {
         for (uint32_t i = 0; i < count; i++)
-            batch_unref(batches[i]);
+            kv_batch_unref(batches[i]);
         return NULL;
     }
     atomic_init(&set->references, 1);
@@ -177,14 +214,14 @@ static struct kv_batch_set *set_extend(const struct kv_item_list *list,
 
         if (!merged)
             break; /* out of memory: longer than it should be, but right */
-        batch_unref(batches[--count]);
-        batch_unref(last);
+        kv_batch_unref(batches[--count]);
+        kv_batch_unref(last);
         last = merged;
     }
     if (count == KV_BATCH_COUNT_MAX) {
         while (count > 0)
-            batch_unref(batches[--count]);
-        batch_unref(last);
+            kv_batch_unref(batches[--count]);
+        kv_batch_unref(last);
         return NULL;
     }
     batches[count++] = last;

@@ -76,10 +76,12 @@ void kv_order_release(struct kv_order *order);
 enum kv_status kv_order_sort(struct kv_order *order, const struct kv_item_list *list,
                              uint32_t count, struct kv_batch_set **out) KV_WARN_UNUSED;
 
-/* One batch of the first `count` items, apart from any set. Free it with free(). KV_INTERRUPTED. */
+/* One batch of the first `count` items, apart from any set. The caller owns it. KV_INTERRUPTED. */
 enum kv_status kv_order_sort_once(const struct kv_item_list *list, uint32_t count,
                                   const struct kv_interrupt *interrupt,
                                   struct kv_batch **out) KV_WARN_UNUSED;
+
+void kv_batch_unref(struct kv_batch *batch); /* NULL is fine */
 
 /* Forget items `count` and later. On KV_NOMEM all order is forgotten, which is as good. */
 void kv_order_truncate(struct kv_order *order, uint32_t count);

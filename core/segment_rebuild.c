@@ -1,5 +1,5 @@
 /*
- * Rebuilding an index: scan, sort, drop superseded versions, build.
+ * Rebuilding an index: scan, and for a log sort and drop superseded versions.
  *
  * Sorting compares eight bytes of each key, taken behind the prefix that all
  * keys share, and goes to the keys themselves, which lie scattered, only for
@@ -119,27 +119,91 @@ static void hash_keys(struct collection *all, uint64_t seed)
         all->items[i].hash = kv_hash(key_at(all, &all->items[i]), seed);
 }
 
+static enum kv_status rebuild_log(const struct kv_place *place, const struct kv_segment_info *info,
+                                  const struct kv_header *header, struct kv_slice data,
+                                  struct kv_index **out)
+{
+    struct collection all = {.data = data};
+    struct kv_index_array array;
+    struct kv_segment_scan scan;
+    enum kv_status st;
+
+    kv_segment_scan_init(&scan, place, info, header, data);
+    st = collect(&all, &scan);
+    if (st == KV_OK && all.count > 0) {
+        sort(&all);
+        drop_superseded(&all);
+        hash_keys(&all, place->hash_seed);
+    }
+    array = kv_index_array(all.items, all.count);
+    if (st == KV_OK)
+        st = kv_index_build(place, info, data, &array.base, NULL, out);
+    free(all.items);
+    return st;
+}
+
+/* ---- Merge outputs */
+
+struct in_order {
+    struct kv_index_source base;
+    struct kv_segment_scan scan;
+    uint64_t hash_seed;
+};
+
+static enum kv_status next_in_order(struct kv_index_source *source, struct kv_index_item *out)
+{
+    struct in_order *segment = (struct in_order *)source;
+    struct kv_record record;
+    enum kv_status st = kv_segment_scan_next(&segment->scan, &record, &out->offset_bytes);
+
+    if (st == KV_OK)
+        out->hash = kv_hash(record.key, segment->hash_seed);
+    return st;
+}
+
+enum kv_status kv_segment_build_index(const struct kv_place *place,
+                                      const struct kv_segment_info *info,
+                                      const struct kv_header *header, struct kv_slice data,
+                                      const struct kv_interrupt *interrupt, struct kv_index **out)
+{
+    struct in_order segment = {.base = {next_in_order, (size_t)info->record_count},
+                               .hash_seed = place->hash_seed};
+
+    kv_segment_scan_init(&segment.scan, place, info, header, data);
+    return kv_index_build(place, info, data, &segment.base, interrupt, out);
+}
+
+/* Verify all of it, and count its records. */
+static enum kv_status count_records(const struct kv_place *place,
+                                    const struct kv_segment_info *info,
+                                    const struct kv_header *header, struct kv_slice data,
+                                    uint64_t *out)
+{
+    struct kv_segment_scan scan;
+    struct kv_record record;
+    uint32_t offset;
+    enum kv_status st;
+
+    *out = 0;
+    kv_segment_scan_init(&scan, place, info, header, data);
+    while ((st = kv_segment_scan_next(&scan, &record, &offset)) == KV_OK)
+        ++*out;
+    return st == KV_DONE ? KV_OK : st;
+}
+
+/* ---- Any segment */
+
 enum kv_status kv_segment_rebuild_index(const struct kv_place *place,
                                         const struct kv_segment_info *info,
                                         const struct kv_header *header, struct kv_slice data,
                                         struct kv_index **out)
 {
-    struct collection all = {.data = data};
-    struct kv_segment_scan scan;
+    struct kv_segment_info counted = *info;
     enum kv_status st;
 
     *out = NULL;
-    kv_segment_scan_init(&scan, place, info, header, data);
-    st = collect(&all, &scan);
-    if (st != KV_OK)
-        goto out;
-    if (header->role != KV_ROLE_MERGE && all.count > 0) {
-        sort(&all);
-        drop_superseded(&all);
-    }
-    hash_keys(&all, place->hash_seed);
-    st = kv_index_build(place, info, data, all.items, all.count, NULL, out);
-out:
-    free(all.items);
-    return st;
+    if (header->role != KV_ROLE_MERGE)
+        return rebuild_log(place, info, header, data, out);
+    st = count_records(place, info, header, data, &counted.record_count);
+    return st == KV_OK ? kv_segment_build_index(place, &counted, header, data, NULL, out) : st;
 }

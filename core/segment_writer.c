@@ -15,16 +15,15 @@
 #include "buffer.h"
 #include "hash.h"
 #include "header.h"
-#include "index.h"
 #include "mutant.h"
 #include "names.h"
 #include "record.h"
+#include "segment_rebuild.h"
 
 enum {
     BUFFER_BYTES = 1 << 20,
     ALLOCATE_MIN_BYTES = 64 << 10,
     ALLOCATE_MAX_BYTES = 64 << 20,
-    FIRST_CAPACITY = 1024,
     INTERVAL_HEAD_BYTES = 12,
     INTERVAL_MAX_BYTES = INTERVAL_HEAD_BYTES + 2 * KV_KEY_MAX_BYTES,
 };
@@ -42,8 +41,6 @@ struct kv_segment_writer {
     uint64_t allocated_bytes; /* the file's length */
 
     struct kv_segment_info info; /* grows with each entry; max_key is the last key */
-    struct kv_index_item *items;
-    size_t item_capacity;
 };
 
 /* ---- Opening and closing */
@@ -99,7 +96,6 @@ void kv_segment_writer_close(struct kv_segment_writer *writer)
     kv_io_file_close(writer->file);
     kv_buffer_release(&writer->buffer);
     kv_segment_info_release(&writer->info);
-    free(writer->items);
     free(writer);
 }
 
@@ -150,21 +146,6 @@ static enum kv_status flush(struct kv_segment_writer *writer)
     if (buffer->capacity > 2 * BUFFER_BYTES)
         kv_buffer_release(buffer); /* it held one huge row */
     return st;
-}
-
-static enum kv_status grow_items(struct kv_segment_writer *writer)
-{
-    size_t capacity = writer->item_capacity ? writer->item_capacity * 2 : FIRST_CAPACITY;
-    struct kv_index_item *items;
-
-    if (writer->info.record_count < writer->item_capacity)
-        return KV_OK;
-    items = realloc(writer->items, capacity * sizeof(*items));
-    if (!items)
-        return kv_fail_nomem();
-    writer->items = items;
-    writer->item_capacity = capacity;
-    return KV_OK;
 }
 
 /* Entries come from files, so their order is checked, not asserted. */
@@ -220,22 +201,15 @@ enum kv_status kv_segment_writer_append(struct kv_segment_writer *writer,
                                .seq = entry->seq,
                                .key = entry->key,
                                .row = entry->row};
-    uint64_t offset;
     enum kv_status st;
 
     assert(entry->seq >= writer->record_place.base_seq);
-    st = grow_items(writer);
-    if (st == KV_OK)
-        st = take_key(writer, entry->key);
+    st = take_key(writer, entry->key);
     if (st == KV_OK)
         st = encode(writer, &record);
-    if (st != KV_OK)
-        return st;
-    offset = kv_segment_writer_end_bytes(writer) - record.size_bytes;
-    writer->items[writer->info.record_count] = (struct kv_index_item){
-        .hash = kv_hash(entry->key, writer->place->hash_seed), .offset_bytes = (uint32_t)offset};
-    count(&writer->info, &record);
-    return KV_OK;
+    if (st == KV_OK)
+        count(&writer->info, &record);
+    return st;
 }
 
 /* ---- Finishing */
@@ -289,6 +263,7 @@ static enum kv_status write_header(struct kv_segment_writer *writer)
     return st == KV_OK ? KV_UNLESS_MUTANT(merge_header_without_sync, kv_io_sync(writer->file)) : st;
 }
 
+/* From what was written, read once more: so it is verified, and nothing is kept for each record. */
 static enum kv_status build_index(struct kv_segment_writer *writer,
                                   const struct kv_interrupt *interrupt)
 {
@@ -299,8 +274,8 @@ static enum kv_status build_index(struct kv_segment_writer *writer,
 
     if (st != KV_OK)
         return st;
-    st = kv_index_build(place, info, kv_slice_of(data, (size_t)info->end_bytes), writer->items,
-                        (size_t)info->record_count, interrupt, NULL);
+    st = kv_segment_build_index(place, info, &writer->header,
+                                kv_slice_of(data, (size_t)info->end_bytes), interrupt, NULL);
     kv_io_unmap(place->io, data, info->end_bytes);
     return st;
 }

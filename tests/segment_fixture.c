@@ -329,8 +329,10 @@ void segment_world_release(struct segment_world *world)
 
 static void build(struct segment_world *world, const struct kv_index_item *items, size_t count)
 {
+    struct kv_index_array array = kv_index_array(items, count);
+
     ck_kv(kv_index_build(&world->fixture.place, &world->log.info,
-                         kv_buffer_slice(&world->log.bytes), items, count, NULL, NULL));
+                         kv_buffer_slice(&world->log.bytes), &array.base, NULL, NULL));
 }
 
 void segment_world_index(struct segment_world *world)

@@ -19,9 +19,10 @@ struct world {
 
 static enum kv_status build(struct world *world, struct kv_index **out)
 {
+    struct kv_index_array array = kv_index_array(world->items, world->log.newest_count);
+
     return kv_index_build(&world->fixture.place, &world->log.info,
-                          kv_buffer_slice(&world->log.bytes), world->items, world->log.newest_count,
-                          NULL, out);
+                          kv_buffer_slice(&world->log.bytes), &array.base, NULL, out);
 }
 
 static void world_init(struct world *world, enum key_shape shape, size_t key_count)

@@ -3,6 +3,7 @@
  * Keys lie in a table here; an item's offset is the key's place in it.
  */
 #include <pthread.h>
+#include <stdio.h>
 
 #include "hash.h"
 #include "order.h"
@@ -173,7 +174,7 @@ static void check_sorting(struct keys *keys)
     ck_assert_uint_eq(batch->first, 0);
     ck_assert_uint_eq(batch->end, keys->count);
     check_batch(keys, batch);
-    free(batch);
+    kv_batch_unref(batch);
 }
 
 /* ---- Sorting */
@@ -200,6 +201,21 @@ START_TEST(test_order_sorts_100000_items)
 {
     struct keys keys = make_keys((enum shape)_i, 100000, 7);
 
+    check_sorting(&keys);
+    keys_release(&keys);
+}
+END_TEST
+
+/* More items than are sorted at once: versions of each key are in every piece. */
+START_TEST(test_order_merges_sorted_pieces)
+{
+    struct keys keys = {0};
+    char bytes[16];
+
+    for (uint32_t i = 0; i < 600000; i++) {
+        snprintf(bytes, sizeof(bytes), "key %05u", i * 7919u % 50000u);
+        keys_add(&keys, kv_slice_text(bytes));
+    }
     check_sorting(&keys);
     keys_release(&keys);
 }
@@ -301,7 +317,7 @@ START_TEST(test_order_sorts_long_keys_on_a_small_stack)
     ck_assert_int_eq(pthread_join(thread, &batch), 0);
     pthread_attr_destroy(&attributes);
     check_batch(&keys, batch);
-    free(batch);
+    kv_batch_unref(batch);
     keys_release(&keys);
 }
 END_TEST
@@ -532,6 +548,7 @@ int main(void)
     tcase_set_timeout(sorting, 20);
     tcase_add_loop_test(sorting, test_order_sorts_every_shape, 0, SHAPE_COUNT);
     tcase_add_loop_test(sorting, test_order_sorts_100000_items, 0, SHAPE_COUNT);
+    tcase_add_test(sorting, test_order_merges_sorted_pieces);
     tcase_add_test(sorting, test_order_sorts_mixed_shapes);
     tcase_add_test(sorting, test_order_tells_padding_from_zero_bytes);
     tcase_add_loop_test(sorting, test_order_sorts_long_keys_on_a_small_stack, 0, 2);

@@ -216,6 +216,7 @@ START_TEST(test_segment_rebuilds_a_foreign_index)
     struct segment_world world;
     struct kv_segment_info stale;
     struct kv_index_item item = {1, KV_HEADER_BYTES};
+    struct kv_index_array array = kv_index_array(&item, 1);
     const struct kv_place *place;
 
     segment_world_init(&world, KEYS_COUNTER, 50);
@@ -224,7 +225,8 @@ START_TEST(test_segment_rebuilds_a_foreign_index)
     stale.digest ^= _i == 0;
     stale.salt ^= _i == 1;
     stale.end_bytes -= _i == 2 ? KV_COMMIT_BYTES : 0;
-    ck_kv(kv_index_build(place, &stale, kv_buffer_slice(&world.log.bytes), &item, 1, NULL, NULL));
+    ck_kv(
+        kv_index_build(place, &stale, kv_buffer_slice(&world.log.bytes), &array.base, NULL, NULL));
     if (_i == 3)
         ck_assert(kv_memfs_write_file(world.fixture.fs, fixture_index_path(NUMBER),
                                       kv_slice_text("not an index")));
