@@ -87,7 +87,9 @@
  *                   joins others, to whom nothing has happened. A page that was
  *                   being reset is reset again: what it must tell, the generation, survives that.
  *   a closing       END is written behind a sync of all before it: with END the log
- *                   is whole, without it the next opening fails over.
+ *                   is whole, without it the next opening fails over. Then MANIFEST
+ *                   vouches for the log up to END: without that, a log that is cut
+ *                   afterwards would look torn.
  *
  * A power cut leaves what was synced, and the page means nothing: whoever comes
  * is alone. What becomes of a transaction that is larger than a log: group.h; of a

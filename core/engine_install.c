@@ -152,6 +152,19 @@ enum kv_status kv_engine_refresh(struct kv_engine *engine)
     return st;
 }
 
+/*
+ * Let the manifest vouch for what is durable of the active log by now: should that be cut or
+ * damaged up to its end, nothing in it would tell that more had been there (P2). The page never
+ * promises what may still be taken back.
+ */
+static void vouch_for_log(struct kv_engine *engine, struct kv_manifest *next)
+{
+    uint64_t lsn = kv_page_load(&engine->page->durable_lsn), start = next->active.start_lsn;
+
+    if (lsn > start && lsn - next->active.base_lsn <= KV_SEGMENT_MAX_BYTES - KV_HEADER_BYTES)
+        next->active.start_lsn = lsn;
+}
+
 enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *next,
                                  struct kv_log *log, bool *renamed)
 {
@@ -161,6 +174,7 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
 
     *renamed = false;
     next->generation = engine->manifest.generation + 1;
+    vouch_for_log(engine, next);
     if (next->next_number < atomic_load(&engine->next_number) && !KV_MUTANT(number_reused))
         next->next_number = atomic_load(&engine->next_number);
     st = kv_version_open(&engine->place, next, log, engine->version, &version);

@@ -7,8 +7,9 @@
  * transaction, even whole old transactions, never count.
  *
  * P2. The scan stops at the first transaction that does not count. If a later
- * COMMIT or an END says that bytes at or past that point were durable, it is
- * damage, not a torn tail: KV_CORRUPT, and nothing is cut.
+ * COMMIT or an END says that bytes at or past that point were durable, or MANIFEST
+ * does, it is damage, not a torn tail: KV_CORRUPT, and nothing is cut. A clean close
+ * has MANIFEST say it of the whole log, since END goes with the tail that it stands behind.
  */
 #ifndef KV_LOG_SCAN_H
 #define KV_LOG_SCAN_H

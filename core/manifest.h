@@ -3,6 +3,11 @@
  * whole and atomically (P0 in store.h); this module encodes, decodes, copies
  * and edits the value, and reads and writes the file.
  *
+ * How far the active log is known to go (start_lsn) is a lower bound that stays true, so
+ * nobody takes it back: after failover the end of what was copied, after a clean close that of the
+ * log, and whatever is known of it when the manifest is replaced for another reason. A log that ends
+ * before it is damaged, not torn (P2 in log_scan.h).
+ *
  * The file: magic, format version u32, compatible and incompatible feature
  * bits u64 each, body size u64, body, checksum u64 (XXH3-64 over everything
  * before it). The table of all fields is at the top of manifest_codec.c.
@@ -86,7 +91,7 @@ struct kv_manifest {
         uint64_t salt;
         uint64_t base_lsn;
         uint64_t previous_digest;
-        uint64_t start_lsn; /* base_lsn; after failover, the end of what was copied */
+        uint64_t start_lsn; /* everything before it is committed and durable: base_lsn, or more */
     } active;
     /*
      * The log sealed last, while it has no index: newer than every run.

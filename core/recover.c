@@ -193,6 +193,29 @@ static enum kv_status write_end(struct kv_engine *engine, struct kv_log *log)
     return st;
 }
 
+/*
+ * END goes with the tail that it stands behind, if the file is cut: so MANIFEST says, too, how far
+ * the log went. Replacing it does that, now that all of the log is durable.
+ */
+static enum kv_status publish_end(struct kv_engine *engine, const struct kv_version *version)
+{
+    struct kv_manifest next = {0};
+    bool renamed;
+    enum kv_status st;
+
+    if (version->start_lsn == kv_log_lsn(version->log, version->log->tail.end_bytes))
+        return KV_OK;
+    st = kv_engine_take_manifest(engine);
+    if (st != KV_OK)
+        return st;
+    st = kv_manifest_copy(&next, &engine->manifest);
+    if (st == KV_OK)
+        st = kv_engine_install(engine, &next, version->log, &renamed);
+    kv_manifest_release(&next);
+    kv_engine_drop_manifest(engine);
+    return st;
+}
+
 /* Does a valid END stand at the tail already? */
 static bool has_end(const struct kv_log *log)
 {
@@ -232,6 +255,8 @@ enum kv_status kv_recover_close(struct kv_engine *engine)
         if (st == KV_OK)
             st = write_end(engine, version->log);
     }
+    if (st == KV_OK)
+        st = KV_UNLESS_MUTANT(clean_end_ignored, publish_end(engine, version));
     if (st == KV_OK)
         kv_log_trim_behind(version->log, version->log->tail.end_bytes + KV_END_BYTES);
     kv_version_unref(version);

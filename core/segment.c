@@ -78,7 +78,8 @@ static enum kv_status read_header(struct kv_segment *segment, const char *name)
         return kv_fail(st, "%s/%s: written by a newer version of sqlite-kv", segment->place->path,
                        name);
     if (st != KV_OK)
-        return kv_fail(st, "%s/%s: its header is damaged", segment->place->path, name);
+        return kv_fail(st, "%s/%s: its header, at offset 0, is damaged", segment->place->path,
+                       name);
     if (!header_fits(segment) && !KV_MUTANT(another_segment_accepted))
         return kv_fail(KV_CORRUPT, "%s/%s: this is another segment than the manifest names",
                        segment->place->path, name);

@@ -180,8 +180,8 @@ static enum kv_status count_problem(void *context, const struct kv_problem *prob
     return KV_OK;
 }
 
-/* Open and read everything. `prefix`: the last transactions may be missing. True: it opened. */
-static bool read_store(struct world *it, const char *name, bool prefix)
+/* Open and read everything. True: it opened. */
+static bool read_store(struct world *it, const char *name)
 {
     const struct model_state *state;
     struct kv_snapshot *snapshot;
@@ -197,8 +197,7 @@ static bool read_store(struct world *it, const char *name, bool prefix)
         return false;
     }
     seq = kv_store_seq(it->store);
-    ck_assert_uint_le(seq, model.last_seq);
-    ck_assert_msg(prefix || seq == model.last_seq, "the last transactions are missing");
+    ck_assert_msg(seq == model.last_seq, "the last transactions are missing");
     state = &model.states[seq];
     snapshot = world_snapshot(it);
     read_keys(state, snapshot, name);
@@ -212,10 +211,10 @@ static bool read_store(struct world *it, const char *name, bool prefix)
 }
 
 /* Read the damaged store without changing it. */
-static void read_only(const char *name, bool prefix)
+static void read_only(const char *name)
 {
     world.options.readonly = true;
-    read_store(&world, name, prefix);
+    read_store(&world, name);
     world.options.readonly = false;
 }
 
@@ -223,18 +222,18 @@ static void read_only(const char *name, bool prefix)
  * Use a copy of the damaged store: what it heals must be right, what it
  * compacts too, and what it refuses must not be worse afterwards.
  */
-static void use_copy(const char *name, bool prefix)
+static void use_copy(const char *name)
 {
     struct world copy = world;
 
     copy.fs = kv_memfs_clone(world.fs);
     copy.io = copy.options.io = kv_memfs_io(copy.fs);
-    if (read_store(&copy, name, prefix)) {
+    if (read_store(&copy, name)) {
         world_open(&copy);
         if (kv_compact(copy.store, NULL, NULL) != KV_OK)
             expect_named(KV_CORRUPT, name);
         world_close(&copy);
-        read_store(&copy, name, prefix);
+        read_store(&copy, name);
     }
     world_end(&copy);
 }
@@ -273,9 +272,9 @@ static void flip_bits(const char *name, unsigned stride)
         if (!is_chosen(name, offset, size, stride))
             continue;
         ck_assert(kv_memfs_flip_bit(world.fs, path_of(name), offset, bit));
-        read_only(name, false);
+        read_only(name);
         if (offset % (8 * stride) == 0)
-            use_copy(name, false);
+            use_copy(name);
         ck_assert(kv_memfs_flip_bit(world.fs, path_of(name), offset, bit));
         /* An index is derived: damage to it must not be noticed at all. */
         ck_assert(!index || figures->faults == 0);
@@ -293,10 +292,7 @@ START_TEST(test_damage_flipped_bits)
 }
 END_TEST
 
-/*
- * A sector of a file reads as zeros, or as another sector of it. One that took
- * END and what it speaks of together leaves the transactions before.
- */
+/* A sector of a file reads as zeros, or as another sector of it. */
 START_TEST(test_damage_wrong_sectors)
 {
     enum { SECTOR = KV_MEMFS_SECTOR_BYTES };
@@ -308,7 +304,6 @@ START_TEST(test_damage_wrong_sectors)
 
         for (size_t at = 0; at < size; at += SECTOR * (at / 16384 + 1)) {
             size_t end = at + SECTOR < size ? at + SECTOR : size;
-            bool prefix = strcmp(names[i], active_log()) == 0 && end + KV_END_BYTES > size;
 
             memcpy(bad, good, size);
             if (at / SECTOR % 2 && at + 5 * SECTOR < size)
@@ -316,9 +311,9 @@ START_TEST(test_damage_wrong_sectors)
             else
                 memset(bad + at, 0, end - at);
             ck_assert(kv_memfs_write_file(world.fs, path_of(names[i]), kv_slice_of(bad, size)));
-            read_only(names[i], prefix);
+            read_only(names[i]);
             if (at / SECTOR % 16 == 0)
-                use_copy(names[i], prefix);
+                use_copy(names[i]);
         }
         ck_assert(kv_memfs_write_file(world.fs, path_of(names[i]), kv_slice_of(good, size)));
         free(good);
@@ -327,23 +322,19 @@ START_TEST(test_damage_wrong_sectors)
 }
 END_TEST
 
-/*
- * A file is cut. Of the active log that leaves a prefix of the transactions:
- * nothing outside of it tells how long it was.
- */
+/* A file is cut. */
 START_TEST(test_damage_cut_files)
 {
     for (unsigned i = 0; i < file_count; i++) {
-        bool prefix = strcmp(names[i], active_log()) == 0;
         size_t size;
         uint8_t *good = kv_memfs_read_file(world.fs, path_of(names[i]), &size);
         uint64_t step = size / model_scaled(40) + 1;
 
         for (size_t left = 0; left < size; left += left < 64 || left + 64 > size ? 7 : step) {
             ck_assert(kv_memfs_truncate(world.fs, path_of(names[i]), left));
-            read_only(names[i], prefix);
+            read_only(names[i]);
             if (left % 5 == 0)
-                use_copy(names[i], prefix);
+                use_copy(names[i]);
             ck_assert(kv_memfs_write_file(world.fs, path_of(names[i]), kv_slice_of(good, size)));
         }
         free(good);
@@ -366,16 +357,16 @@ START_TEST(test_damage_missing_files)
         if (kind == KV_NAME_IS_MANIFEST) {
             ck_kv_is(kv_store_open(WORLD_PATH, &world.options, &world.store), KV_CORRUPT);
         } else {
-            read_only(names[i], false);
-            use_copy(names[i], false);
+            read_only(names[i]);
+            use_copy(names[i]);
             ck_assert_int_eq(figures->faults > refused, kind == KV_NAME_IS_SEGMENT);
         }
         ck_assert(kv_memfs_write_file(world.fs, path_of(names[i]), kv_slice_of(good, size)));
         free(good);
     }
     ck_assert(kv_memfs_delete(world.fs, path_of(KV_NAME_LOCK)));
-    read_only(NULL, false);
-    use_copy(NULL, false);
+    read_only(NULL);
+    use_copy(NULL);
 }
 END_TEST
 
@@ -401,8 +392,8 @@ START_TEST(test_damage_swapped_files)
             uint64_t refused = figures->faults;
 
             swap_files(names[a], names[b]);
-            read_only(NULL, false);
-            use_copy(NULL, false);
+            read_only(NULL);
+            use_copy(NULL);
             swap_files(names[a], names[b]);
             if (indexes)
                 ck_assert_uint_eq(figures->faults, refused);
@@ -437,8 +428,8 @@ START_TEST(test_damage_files_of_another_store)
         if (bad) {
             ck_assert(
                 kv_memfs_write_file(world.fs, path_of(names[i]), kv_slice_of(bad, other_size)));
-            read_only(NULL, false);
-            use_copy(NULL, false);
+            read_only(NULL);
+            use_copy(NULL);
             ck_assert(kv_memfs_write_file(world.fs, path_of(names[i]), kv_slice_of(good, size)));
         }
         free(good);
@@ -466,8 +457,8 @@ START_TEST(test_damage_old_manifest)
         copy.fs = kv_memfs_clone(world.fs);
         copy.io = copy.options.io = kv_memfs_io(copy.fs);
         ck_assert(kv_memfs_write_file(copy.fs, path_of(KV_NAME_MANIFEST), kv_slice_of(old, size)));
-        ck_assert(!read_store(&copy, NULL, false));
-        ck_assert(!read_store(&copy, NULL, false)); /* nothing was changed */
+        ck_assert(!read_store(&copy, NULL));
+        ck_assert(!read_store(&copy, NULL)); /* nothing was changed */
         world_end(&copy);
     }
     free(old);
