@@ -2,6 +2,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "group.h"
+#include "log_scan.h"
 #include "merge.h"
 #include "repair_private.h"
 #include "replace.h"
@@ -581,6 +583,40 @@ enum kv_status kv_repair_log_end(struct kv_repair *repair, uint64_t *lsn)
     return st;
 }
 
+/* Read the log as opening will: it has the last word on what is sound, whatever the bytes are. */
+static enum kv_status scan_log(const struct kv_repair *repair)
+{
+    const struct kv_manifest *draft = &repair->draft;
+    struct kv_place place = repair->engine->place;
+    struct kv_log_scan scan;
+    struct kv_log *log;
+    enum kv_status st;
+
+    place.readonly = true;
+    st = kv_log_open(&place, draft->active.number, draft->active.salt, &log);
+    if (st != KV_OK)
+        return st;
+    st = kv_log_scan(log, draft->active.start_lsn, 0, &scan);
+    if (st == KV_OK && log->tail.group != 0 && !kv_group_is_committed(draft, &log->tail))
+        st = kv_fail(KV_CORRUPT, "it commits a large transaction whose segments are gone");
+    kv_log_unref(log);
+    return st;
+}
+
+/*
+ * All that could be read is there; but a log may claim to have held more, past its own end or in an
+ * LSN that it cannot have. Opening believes that rather than miss anything, and refuses.
+ */
+static enum kv_status check_claims(struct kv_repair *repair, bool *sound)
+{
+    enum kv_status st = *sound ? scan_log(repair) : KV_OK;
+
+    if (st != KV_CORRUPT)
+        return st;
+    *sound = false;
+    return kv_repair_tell(repair, repair->draft.active.number, 0, "%s", kv_message());
+}
+
 enum kv_status kv_repair_log(struct kv_repair *repair)
 {
     const struct kv_manifest *draft = &repair->draft;
@@ -591,6 +627,8 @@ enum kv_status kv_repair_log(struct kv_repair *repair)
     bool sound = false;
     enum kv_status st = read_log(&patient, &sound);
 
+    if (st == KV_OK && !repair->needs_log)
+        st = check_claims(repair, &sound);
     if (st == KV_OK && (!sound || repair->needs_log))
         st = replace_log(&patient);
     kv_salvage_release(&patient.salvage);
