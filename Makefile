@@ -31,6 +31,7 @@ TORTURE_C := $(wildcard tests/torture/*.c)
 DIFFERENTIAL_C := $(wildcard tests/differential/*.c)
 POWER_C := $(wildcard tests/power/*.c)
 SCHEDULE_C := $(wildcard tests/schedules/*.c)
+FAULT_C := $(wildcard tests/faults/*.c)
 FUZZ_C  := $(filter-out tests/fuzz/target_% tests/fuzz/replay.c tests/fuzz/seed.c,$(wildcard tests/fuzz/*.c))
 HELP_C  := $(filter-out tests/test_%,$(wildcard tests/*.c))
 # Tests that speak to SQLite are linked with it and with the extension's modules.
@@ -42,9 +43,11 @@ THREAD_TEST_C := $(filter-out tests/test_fork.c tests/test_backup_processes.c te
 
 CORE_O  := $(CORE_C:%.c=$(BUILD)/%.o)
 YIELD_O := $(SCHEDULE_C:%.c=$(BUILD)/yield/%.o) $(CORE_C:%.c=$(BUILD)/yield/%.o)
+SITES_O := $(FAULT_C:%.c=$(BUILD)/%.o) $(CORE_C:%.c=$(BUILD)/sites/%.o)
 ifneq ($(findstring -DKV_MUTANTS,$(CFLAGS)),)
 CORE_O  += $(BUILD)/tests/mutants/mutant.o
 YIELD_O += $(BUILD)/tests/mutants/mutant.o
+SITES_O += $(BUILD)/tests/mutants/mutant.o
 endif
 EXT_O   := $(EXT_C:%.c=$(BUILD)/%.o)
 CORE_A  := $(BUILD)/libkv.a
@@ -54,6 +57,8 @@ FUZZ_A  := $(BUILD)/libfuzz.a
 TESTS   := $(TEST_C:tests/%.c=$(BUILD)/%)
 BENCHES := $(BENCH_C:tests/bench/%.c=$(BUILD)/%)
 FUZZERS := $(patsubst tests/fuzz/target_%.c,$(BUILD)/fuzz_%,$(wildcard tests/fuzz/target_*.c))
+# What KV_TEST_SCALE makes more thorough.
+FAULT_TESTS := $(addprefix $(BUILD)/test_,process_deaths store_sweep store_model overflow repair)
 VALGRIND_TESTS := $(addprefix $(BUILD)/test_,record header manifest_file merge memtable log kv_scan plan \
                     arguments)
 SQLITE_TESTS := $(SQLITE_TEST_C:tests/%.c=$(BUILD)/%)
@@ -129,6 +134,11 @@ $(BUILD)/yield/%.o: %.c
 	$(COMPILE) -DKV_YIELD -Itests -c -o $@ $<
 $(BUILD)/schedules: $(YIELD_O) $(HELP_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^
+# And once more, with a seam at each call of io.h.
+$(BUILD)/sites/%.o: %.c
+	$(COMPILE) -Itests -include tests/faults/sites.h -c -o $@ $<
+$(BUILD)/faults: $(SITES_O) $(HELP_A)
+	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $^ $(CHECK_LIBS)
 BENCH_O := $(addprefix $(BUILD)/tests/bench/,common.o contest.o session.o)
 $(BUILD)/bench_%: $(BUILD)/tests/bench/bench_%.o $(BENCH_O) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(CORE_A) -Wl,--as-needed -lsqlite3 -lm $(PEER_LIBS)
@@ -165,18 +175,18 @@ unit: $(TESTS)
 check: ## build and run all tests; installs what is missing first
 	@.ci/install build check
 	@$(MAKE_QUIETLY) kv.so libkv.a $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential \
-	    $(BUILD)/power $(BUILD)/schedules $(FUZZERS)
-	@$(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_bench.sh \
+	    $(BUILD)/power $(BUILD)/schedules $(BUILD)/faults $(FUZZERS)
+	@$(RUN) tests/run.sh $(TESTS) tests/run_faults.sh tests/run_sql.sh tests/run_readme.sh tests/run_bench.sh \
 	    tests/run_torture.sh tests/run_differential.sh tests/run_power.sh \
 	    tests/run_schedules.sh tests/run_fuzz.sh tests/lint.sh
 
 # Called in sanitized build directories; SHELL_PRELOAD goes into the sqlite3 shell.
 .PHONY: check-sanitized
 check-sanitized: $(BUILD)/kv.so $(TESTS) $(BENCHES) $(BUILD)/torture $(BUILD)/differential $(BUILD)/power \
-    $(BUILD)/schedules $(FUZZERS)
-	@KILLS=50 STATEMENTS=20000 SEED=1000 STATES=5000 SCHEDULES='--preemptions 1 --share 0' \
-	    $(RUN) tests/run.sh $(TESTS) tests/run_sql.sh tests/run_readme.sh tests/run_torture.sh \
-	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh tests/run_fuzz.sh
+    $(BUILD)/schedules $(BUILD)/faults $(FUZZERS)
+	@KILLS=50 STATEMENTS=20000 SEED=1000 STATES=5000 VISITS=1 SCHEDULES='--preemptions 1 --share 0' \
+	    $(RUN) tests/run.sh $(TESTS) tests/run_faults.sh tests/run_sql.sh tests/run_readme.sh \
+	    tests/run_torture.sh tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh tests/run_fuzz.sh
 
 .PHONY: check-asan
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -198,12 +208,12 @@ check-tsan: ## the tests with threads under ThreadSanitizer
 torture: ## the long versions of what has one (TORTURE=2 … for longer ones)
 	@.ci/install build check
 	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BUILD)/torture $(BUILD)/differential $(BUILD)/power \
-	    $(BUILD)/schedules $(BUILD)/test_process_deaths
-	@SCHEDULES=--full KILLS=$$((3000 * $(TORTURE))) STATEMENTS=$$((5000000 * $(TORTURE))) SEED=$$(date +%s)000000 \
+	    $(BUILD)/schedules $(BUILD)/faults $(FAULT_TESTS)
+	@SCHEDULES=--full VISITS=1000000 KILLS=$$((3000 * $(TORTURE))) STATEMENTS=$$((5000000 * $(TORTURE))) SEED=$$(date +%s)000000 \
 	    STATES=$$((1000000 * $(TORTURE))) \
 	    KV_TEST_SCALE=$$((2 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
 	    PROGRAM_TIMEOUT=$$((3600 * $(TORTURE))) $(RUN) tests/run.sh tests/run_torture.sh \
-	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh $(BUILD)/test_process_deaths
+	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh tests/run_faults.sh $(FAULT_TESTS)
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$$((300 * $(TORTURE)))
 
 .PHONY: fuzz
@@ -224,7 +234,7 @@ mutants: ## make deliberate mistakes in the engine, and see that each is noticed
 
 # Called in the mutants' build directory.
 .PHONY: test-the-tests
-test-the-tests: $(filter-out $(SQLITE_TESTS),$(TESTS)) $(BUILD)/power $(BUILD)/schedules
+test-the-tests: $(filter-out $(SQLITE_TESTS),$(TESTS)) $(BUILD)/power $(BUILD)/schedules $(BUILD)/faults
 	@$(RUN) tests/mutants/run.sh
 
 .PHONY: check-hosts

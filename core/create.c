@@ -80,34 +80,38 @@ struct survey {
     char content[KV_NAME_BYTES]; /* a segment that holds something; "": none */
 };
 
-/* Does a segment file hold committed data? Unreadable counts as yes. */
-static bool has_content(struct kv_engine *engine, const char *name)
+/* A header is written before, a merge's after, everything else. */
+static bool has_commit(struct kv_slice bytes)
+{
+    struct kv_header header;
+    enum kv_status st = kv_header_decode(bytes, &header);
+
+    return st == KV_NEWER ||
+           (st == KV_OK && (header.role != KV_ROLE_LOG ||
+                            kv_commit_find(bytes, header.salt, KV_HEADER_BYTES) != SIZE_MAX));
+}
+
+/* Does a segment file hold committed data? */
+static enum kv_status has_content(struct kv_engine *engine, const char *name, bool *out)
 {
     struct kv_file *file;
-    struct kv_header header;
     uint64_t size = 0;
-    uint8_t *data = NULL;
-    bool content = true;
+    uint8_t *data;
+    enum kv_status st = kv_io_file_open(engine->place.dir, name, 0, 0, &file);
 
-    if (kv_io_file_open(engine->place.dir, name, 0, 0, &file) != KV_OK)
-        return true;
-    if (kv_io_file_size(file, &size) == KV_OK) {
-        if (size == 0)
-            content = false;
-        else if (kv_io_map(file, size, false, &data) == KV_OK) {
-            struct kv_slice bytes = kv_slice_of(data, size);
-            enum kv_status st = kv_header_decode(bytes, &header);
-
-            /* A header is written before, a merge's after, everything else. */
-            content =
-                st == KV_NEWER ||
-                (st == KV_OK && (header.role != KV_ROLE_LOG ||
-                                 kv_commit_find(bytes, header.salt, KV_HEADER_BYTES) != SIZE_MAX));
+    *out = false;
+    if (st != KV_OK)
+        return st;
+    st = kv_io_file_size(file, &size);
+    if (st == KV_OK && size > 0) {
+        st = kv_io_map(file, size, false, &data);
+        if (st == KV_OK) {
+            *out = has_commit(kv_slice_of(data, size));
             kv_io_unmap(engine->place.io, data, size);
         }
     }
     kv_io_file_close(file);
-    return content;
+    return st;
 }
 
 static enum kv_status survey_one(void *context, const char *name)
@@ -115,14 +119,17 @@ static enum kv_status survey_one(void *context, const char *name)
     struct survey *survey = context;
     uint64_t number;
     enum kv_name_kind kind = kv_name_parse(name, &number);
+    bool content = false;
+    enum kv_status st = KV_OK;
 
     survey->foreign |= kind == KV_NAME_IS_OTHER;
     if (number > survey->greatest)
         survey->greatest = number;
-    if (kind == KV_NAME_IS_SEGMENT && survey->content[0] == '\0' &&
-        has_content(survey->engine, name))
+    if (kind == KV_NAME_IS_SEGMENT && survey->content[0] == '\0')
+        st = has_content(survey->engine, name, &content);
+    if (content)
         snprintf(survey->content, sizeof(survey->content), "%s", name);
-    return KV_OK;
+    return st;
 }
 
 static enum kv_status check_empty(struct kv_engine *engine)

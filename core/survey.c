@@ -142,17 +142,16 @@ bool kv_survey_uuid(const struct kv_survey *survey, uint8_t out[KV_UUID_BYTES])
 
 /* ---- Logs that no manifest tells of */
 
-/* A log's own account: where it ends, and with which seq and digest. */
+/* A log's own account: where it ends, and with which seq and digest. `end` is what others say. */
 static enum kv_status read_log(const struct kv_place *place, const struct kv_survey_file *file,
-                               struct kv_log_tail *tail)
+                               const struct kv_salvage_end *end, struct kv_log_tail *tail)
 {
     struct kv_salvage salvage;
-    struct kv_salvage_end end = {0};
     enum kv_status st = kv_salvage_load(place, file->name, &salvage);
 
     if (st != KV_OK)
         return st;
-    st = kv_salvage_log(&salvage, &end);
+    st = kv_salvage_log(&salvage, end);
     *tail = salvage.tail;
     kv_salvage_release(&salvage);
     return st;
@@ -164,9 +163,41 @@ static bool is_our_log(const struct kv_survey_file *file, const uint8_t *uuid)
            memcmp(file->header.uuid, uuid, KV_UUID_BYTES) == 0;
 }
 
+/*
+ * What a log's successor says of its end. The log alone cannot tell whether its last transaction was
+ * damaged or torn. Logs behind the successor are told by its base: they speak of other LSNs.
+ */
+static struct kv_salvage_end sealed_end(const struct kv_survey *survey, const uint8_t *uuid,
+                                        const struct kv_survey_file *log)
+{
+    uint64_t base = log->header.log.base_lsn, next_base = UINT64_MAX;
+    struct kv_salvage_end end = {0};
+
+    for (size_t i = 0; i < survey->count; i++) {
+        const struct kv_header *other = &survey->files[i].header;
+
+        if (is_our_log(&survey->files[i], uuid) && other->number > log->header.number &&
+            other->log.base_lsn > base && other->log.base_lsn < next_base)
+            next_base = other->log.base_lsn;
+    }
+    for (size_t i = 0; i < survey->count; i++) {
+        const struct kv_header *other = &survey->files[i].header;
+        uint64_t lsn = other->log.previous_end_lsn;
+
+        if (is_our_log(&survey->files[i], uuid) && other->number > log->header.number &&
+            lsn > base && lsn <= next_base && lsn - base <= log->size_bytes - KV_HEADER_BYTES &&
+            lsn > end.known_lsn) {
+            end.known_lsn = lsn;
+            end.last_seq = other->base_seq;
+        }
+    }
+    return end;
+}
+
 enum kv_status kv_survey_is_outdated(const struct kv_survey *survey, const struct kv_place *place,
                                      const struct kv_manifest *manifest, bool *out)
 {
+    struct kv_salvage_end unknown = {0};
     enum kv_status st = KV_OK;
 
     *out = false;
@@ -176,7 +207,7 @@ enum kv_status kv_survey_is_outdated(const struct kv_survey *survey, const struc
 
         if (!is_our_log(file, manifest->uuid) || file->header.number < manifest->next_number)
             continue;
-        st = read_log(place, file, &tail);
+        st = read_log(place, file, &unknown, &tail);
         *out = st == KV_OK && tail.seq > file->header.log.copied_seq &&
                tail.seq > file->header.base_seq && tail.seq > manifest->last_seq;
     }
@@ -301,10 +332,11 @@ static enum kv_status read_pending(const struct kv_place *place, const struct ca
     return st;
 }
 
-static enum kv_status describe(const struct kv_place *place, struct candidate *candidate,
-                               struct kv_lineup_file *out)
+static enum kv_status describe(const struct kv_survey *survey, const struct kv_place *place,
+                               struct candidate *candidate, struct kv_lineup_file *out)
 {
     const struct kv_header *header = &candidate->file->header;
+    struct kv_salvage_end end;
     struct kv_slice keys;
     bool readable;
     enum kv_status st;
@@ -312,7 +344,8 @@ static enum kv_status describe(const struct kv_place *place, struct candidate *c
     out->number = header->number;
     out->is_log = header->role == KV_ROLE_LOG;
     if (out->is_log) {
-        st = read_log(place, candidate->file, &candidate->tail);
+        end = sealed_end(survey, header->uuid, candidate->file);
+        st = read_log(place, candidate->file, &end, &candidate->tail);
         out->first_lsn = header->log.base_lsn;
         out->last_lsn = header->log.base_lsn + (candidate->tail.end_bytes - KV_HEADER_BYTES);
         out->previous_end_lsn = header->log.previous_end_lsn;
@@ -452,7 +485,7 @@ static enum kv_status collect(const struct kv_survey *survey, const struct kv_pl
         go_past(manifest, file);
         candidates[*count].file = file;
         choices[*count].context = *count;
-        st = describe(place, &candidates[*count], &choices[*count]);
+        st = describe(survey, place, &candidates[*count], &choices[*count]);
         ++*count;
     }
     return st;

@@ -45,27 +45,31 @@ static bool segment_goes_on(void *context)
     return kv_verify_goes_on(((struct segment_check *)context)->check);
 }
 
-/* An index that opening had to build anew was missing or wrong. */
-static void check_index(struct kv_verify *check, uint64_t number)
-{
-    struct kv_identity identity;
-    char name[KV_NAME_BYTES];
-
-    kv_name_index(name, number);
-    if (kv_io_name_identity(check->place.dir, name, &identity) != KV_OK)
-        kv_verify_report(check, number, 0, "the index is missing; it is built anew when opened");
-    else
-        kv_verify_report(check, number, 0,
-                         "the index is damaged or of other data; it is built anew "
-                         "when opened");
-}
-
 void kv_verify_failure(struct kv_verify *check, uint64_t number, enum kv_status st)
 {
     if (st == KV_CORRUPT || st == KV_NOTFOUND || st == KV_NEWER)
         kv_verify_report(check, number, 0, NULL);
     else if (st != KV_OK && check->st == KV_OK)
         check->st = st;
+}
+
+/* An index that opening had to build anew was missing or wrong. */
+static void check_index(struct kv_verify *check, uint64_t number)
+{
+    struct kv_identity identity;
+    char name[KV_NAME_BYTES];
+    enum kv_status st;
+
+    kv_name_index(name, number);
+    st = kv_io_name_identity(check->place.dir, name, &identity);
+    if (st == KV_NOTFOUND)
+        kv_verify_report(check, number, 0, "the index is missing; it is built anew when opened");
+    else if (st != KV_OK)
+        kv_verify_failure(check, number, st);
+    else
+        kv_verify_report(check, number, 0,
+                         "the index is damaged or of other data; it is built anew "
+                         "when opened");
 }
 
 void kv_verify_segment(struct kv_verify *check, struct kv_segment *segment)

@@ -49,6 +49,12 @@ static enum kv_status injected(struct kv_memfs *fs, enum kv_memfs_call call, con
         *partial = fault->flags & KV_MEMFS_PARTIAL;
         st = fault->status;
     }
+    if (st == KV_OK && fs->judge) {
+        unsigned flags = 0;
+
+        st = fs->judge(fs->judge_context, call, &flags);
+        *partial = flags & KV_MEMFS_PARTIAL;
+    }
     if (st == KV_OK)
         return KV_OK;
     fs->fault_count++;

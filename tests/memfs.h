@@ -167,9 +167,19 @@ enum kv_memfs_fault_flags {
  */
 void kv_memfs_fail(struct kv_memfs *fs, enum kv_memfs_call call, uint64_t nth,
                    enum kv_status status, unsigned flags);
-void kv_memfs_heal(struct kv_memfs *fs); /* forget every fault */
+void kv_memfs_heal(struct kv_memfs *fs); /* forget every fault, and the judge */
 
-/* Calls so far, and faults injected so far. */
+/*
+ * Let `judge` decide about every call: KV_OK, and it goes on; all else is injected, with what the
+ * judge has set of enum kv_memfs_fault_flags (PARTIAL). It is asked under the mutex, so it makes no calls itself.
+ */
+typedef enum kv_status kv_memfs_judge(void *context, enum kv_memfs_call call, unsigned *flags);
+void kv_memfs_set_judge(struct kv_memfs *fs, kv_memfs_judge *judge, void *context);
+
+/*
+ * Calls so far, and faults injected so far. When the world ends, a line with these is added to
+ * the file that the environment names in KV_FAULT_LOG: so a run of many programs adds them up.
+ */
 uint64_t kv_memfs_calls(struct kv_memfs *fs, enum kv_memfs_call call);
 uint64_t kv_memfs_fault_count(struct kv_memfs *fs);
 

@@ -35,10 +35,22 @@ struct kv_memfs *kv_memfs_new(uint64_t seed)
     return fs;
 }
 
+static void log_faults(const struct kv_memfs *fs)
+{
+    const char *path = getenv("KV_FAULT_LOG");
+    FILE *log = path && fs->fault_count > 0 ? fopen(path, "a") : NULL;
+
+    if (!log)
+        return;
+    fprintf(log, "%llu\n", (unsigned long long)fs->fault_count);
+    fclose(log);
+}
+
 void kv_memfs_free(struct kv_memfs *fs)
 {
     if (!fs)
         return;
+    log_faults(fs);
     while (fs->nodes) {
         struct memfs_node *node = fs->nodes;
 
@@ -424,6 +436,15 @@ void kv_memfs_heal(struct kv_memfs *fs)
 {
     lock(fs);
     memset(fs->faults, 0, sizeof(fs->faults));
+    fs->judge = NULL;
+    unlock(fs);
+}
+
+void kv_memfs_set_judge(struct kv_memfs *fs, kv_memfs_judge *judge, void *context)
+{
+    lock(fs);
+    fs->judge = judge;
+    fs->judge_context = context;
     unlock(fs);
 }
 

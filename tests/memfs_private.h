@@ -127,6 +127,8 @@ struct kv_memfs {
     uint64_t space_bytes;
 
     struct memfs_fault faults[MEMFS_FAULTS];
+    kv_memfs_judge *judge;
+    void *judge_context;
     uint64_t calls[KV_MEMFS_CALL_COUNT];
     uint64_t fault_count;
 };

@@ -37,6 +37,10 @@ add() {
     fi
 }
 
+# Programs on a file system in memory (tests/memfs.h) say here how many calls they made fail.
+export KV_FAULT_LOG=$logs/faults
+rm -f "$KV_FAULT_LOG"
+
 for program in "$@"; do
     log=$logs/$(basename "$program" .sh).log
     started=$SECONDS
@@ -45,5 +49,6 @@ for program in "$@"; do
 done
 # Last of all, so that the end of a long output says what to look at.
 [ ${#failures[@]} -eq 0 ] || printf 'FAILED %s\n' "${failures[@]}"
+[ ! -s "$KV_FAULT_LOG" ] || awk '{ sum += $1 } END { print sum " faults injected into calls" }' "$KV_FAULT_LOG"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.." || exit 1
 export BUILD LANES JOBS="${JOBS:-2}"
 LANES="${LANES:-test_record test_manifest test_manifest_file test_index test_segment test_low test_log test_log_scan
     test_cleanup test_create test_failover test_recover test_seal test_compact test_lock test_io_posix test_kv
-    test_kv_recover test_unindexed test_overflow test_rewrite power test_process_deaths test_processes test_damage schedules test_store_sweep test_store_model}"
+    test_kv_recover test_unindexed test_overflow test_rewrite power test_process_deaths test_processes test_damage schedules faults test_store_sweep test_store_model}"
 
 # lane <name>: run one, with the mutant that KV_MUTANT names. Having no time left is not having noticed.
 lane() {

@@ -1,0 +1,104 @@
+/*
+ * Repair without a manifest: what the headers of the files alone say of a store (survey.h), through
+ * kv_repair. Each test loses MANIFEST, and something else.
+ */
+#include <stdio.h>
+
+#include "engine_world.h"
+#include "names.h"
+#include "runner.h"
+
+static struct world world;
+
+static void setup(void)
+{
+    world_start(&world);
+}
+
+static void teardown(void)
+{
+    world_end(&world);
+}
+
+static enum kv_status count_step(void *context, const struct kv_repair_step *step)
+{
+    (void)step;
+    ++*(unsigned *)context;
+    return KV_OK;
+}
+
+/* Close, lose MANIFEST, repair, open; how many steps it took. */
+static unsigned lose_manifest(void)
+{
+    unsigned steps = 0;
+
+    if (world.store)
+        world_close(&world);
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    ck_kv(kv_repair(WORLD_PATH, world.io, NULL, count_step, &steps));
+    world_open(&world);
+    world_check(&world);
+    return steps;
+}
+
+/* One transaction with many keys: "a" first, then "k00", …, all with `row`. */
+static void put_all(const char *row)
+{
+    struct kv_txn *txn = world_begin(&world);
+    char key[16];
+
+    txn_put(txn, "a", row);
+    for (int i = 0; i < 20; i++) {
+        snprintf(key, sizeof(key), "k%02d", i);
+        txn_put(txn, key, row);
+    }
+    ck_kv(kv_txn_commit(txn));
+}
+
+/* Where a text stands in a file. */
+static uint64_t offset_of(const char *path, const char *text)
+{
+    size_t size;
+    uint8_t *bytes = kv_memfs_read_file(world.fs, path, &size);
+    uint8_t *at = memmem(bytes, size, text, strlen(text));
+    uint64_t offset = (uint64_t)(at - bytes);
+
+    ck_assert_ptr_nonnull(at);
+    free(bytes);
+    return offset;
+}
+
+/*
+ * Goal: damage in the last transaction of a sealed log costs what it hits, and is no torn tail: the next log's header
+ * says where this one was sealed.
+ */
+START_TEST(test_survey_damage_in_the_last_transaction_of_a_sealed_log)
+{
+    char log[64];
+
+    put_all("old");
+    engine_seal(&world);
+    snprintf(log, sizeof(log), "%s", segment_path(engine_of(&world)->manifest.active.number));
+    put_all("new row");
+    engine_seal(&world);
+    world_put(&world, "z", "1");
+    world_close(&world);
+    ck_assert(kv_memfs_flip_bit(world.fs, log, offset_of(log, "new row") + 2, 1));
+    ck_assert_uint_gt(lose_manifest(), 1);
+    world_expect(&world, "a", NULL); /* "old" is withheld */
+    world_expect(&world, "k00", "new row");
+    world_expect(&world, "k19", "new row");
+    world_expect(&world, "z", "1");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("survey");
+    TCase *tests = tcase_create("survey");
+
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, test_survey_damage_in_the_last_transaction_of_a_sealed_log);
+    suite_add_tcase(suite, tests);
+    return kv_run_suite(suite);
+}
