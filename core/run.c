@@ -68,11 +68,6 @@ struct kv_segment *kv_run_segment(const struct kv_run_reader *run, size_t i)
 
 /* ---- Which segment */
 
-static struct kv_slice min_key(const struct kv_run_reader *run, size_t i)
-{
-    return kv_buffer_slice(&kv_segment_info(run->segments[i])->min_key);
-}
-
 static struct kv_slice max_key(const struct kv_run_reader *run, size_t i)
 {
     return kv_buffer_slice(&kv_segment_info(run->segments[i])->max_key);
@@ -98,40 +93,31 @@ static size_t first_reaching(const struct kv_run_reader *run, struct kv_slice ke
     return low;
 }
 
-/* The only segment that may show `key`, or NULL. */
-static struct kv_segment *segment_of(const struct kv_run_reader *run, struct kv_slice key)
+struct kv_segment *kv_run_segment_of(const struct kv_run_reader *run, struct kv_slice key)
 {
     if (is_hidden(run, key) && !KV_MUTANT(low_ignored_by_get))
         return NULL;
+    /* Its filter knows better than its first and last key. */
+    if (run->segment_count == 1)
+        return run->segments[0];
 
     size_t i = first_reaching(run, key);
-    if (i == run->segment_count || kv_slice_compare(key, min_key(run, i)) < 0)
-        return NULL;
-    return run->segments[i];
+    return i < run->segment_count ? run->segments[i] : NULL;
 }
 
 /* ---- Lookups */
 
-void kv_run_prefetch(const struct kv_run_reader *run, uint64_t hash, struct kv_slice key,
-                     bool likely)
-{
-    struct kv_segment *segment = segment_of(run, key);
-
-    if (segment)
-        kv_segment_prefetch(segment, hash, likely);
-}
-
 enum kv_status kv_run_get(struct kv_run_reader *run, uint64_t hash, struct kv_slice key,
                           struct kv_entry *out)
 {
-    struct kv_segment *segment = segment_of(run, key);
+    struct kv_segment *segment = kv_run_segment_of(run, key);
 
     return segment ? kv_segment_get(segment, hash, key, out) : KV_DONE;
 }
 
 bool kv_run_may_contain(struct kv_run_reader *run, uint64_t hash, struct kv_slice key)
 {
-    struct kv_segment *segment = segment_of(run, key);
+    struct kv_segment *segment = kv_run_segment_of(run, key);
 
     return segment && kv_segment_may_contain(segment, hash);
 }

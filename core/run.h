@@ -33,9 +33,8 @@ void kv_run_unref(struct kv_run_reader *run); /* NULL is fine */
 size_t kv_run_segment_count(const struct kv_run_reader *run);
 struct kv_segment *kv_run_segment(const struct kv_run_reader *run, size_t i); /* borrowed */
 
-/* Start fetching what kv_run_get will ask first; more if the key is `likely` to be there. */
-void kv_run_prefetch(const struct kv_run_reader *run, uint64_t hash, struct kv_slice key,
-                     bool likely);
+/* The only segment that may show `key`, borrowed; NULL: none does. */
+struct kv_segment *kv_run_segment_of(const struct kv_run_reader *run, struct kv_slice key);
 
 /* Look a key up: KV_OK (`*out` may be a tombstone), KV_DONE, or as kv_segment_get fails. */
 enum kv_status kv_run_get(struct kv_run_reader *run, uint64_t hash, struct kv_slice key,

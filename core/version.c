@@ -5,7 +5,10 @@
 
 #include "log_scan.h"
 
-enum { LIKELY_RUNS = 3 };
+enum {
+    LIKELY_RUNS = 3,   /* the oldest: most keys are there */
+    RUNS_AT_ONCE = 16, /* that are fetched from memory together */
+};
 
 struct kv_version *kv_version_ref(struct kv_version *version)
 {
@@ -237,25 +240,61 @@ static enum kv_status get_pending(struct kv_version *version, uint64_t lsn, uint
     return st;
 }
 
+/*
+ * From run `first` on, find the segments that may show `key`, NULL where there is none, and
+ * start fetching what they will be asked. Returns how many.
+ */
+static size_t prefetch_runs(const struct kv_version *version, size_t first, uint64_t hash,
+                            struct kv_slice key, struct kv_segment *candidates[RUNS_AT_ONCE])
+{
+    size_t count = version->run_count - first;
+
+    if (count > RUNS_AT_ONCE)
+        count = RUNS_AT_ONCE;
+    for (size_t i = 0; i < count; i++) {
+        candidates[i] = kv_run_segment_of(version->runs[first + i], key);
+        if (candidates[i])
+            kv_segment_prefetch(candidates[i], hash, first + i + LIKELY_RUNS >= version->run_count);
+    }
+    return count;
+}
+
+static enum kv_status get_in_segments(struct kv_segment *const *segments, size_t count,
+                                      uint64_t hash, struct kv_slice key, struct kv_entry *out)
+{
+    enum kv_status st = KV_DONE;
+
+    for (size_t i = 0; i < count && st == KV_DONE; i++) {
+        if (segments[i])
+            st = kv_segment_get(segments[i], hash, key, out);
+    }
+    return st;
+}
+
 enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t hash,
                               struct kv_slice key, struct kv_entry *out)
 {
+    struct kv_segment *candidates[RUNS_AT_ONCE];
+    size_t behind = 0, count;
     enum kv_status st;
 
-    /* All the cache misses of the first questions at once. Most keys are in the oldest runs. */
+    /* All the cache misses of the first questions at once. */
     kv_memtable_prefetch(&version->log->memtable, hash);
     if (version->unindexed)
         kv_memtable_prefetch(&version->unindexed->memtable, hash);
-    for (size_t i = 0; i < version->run_count; i++)
-        kv_run_prefetch(version->runs[i], hash, key, i + LIKELY_RUNS >= version->run_count);
+    count = prefetch_runs(version, behind, hash, key, candidates);
     st = kv_log_get(version->log, hash, key, kv_version_log_bound(version, lsn), out);
     if (st == KV_DONE)
         st = get_pending(version, lsn, hash, key, out);
     if (st == KV_DONE && version->unindexed)
         st = kv_log_get(version->unindexed, hash, key, kv_version_unindexed_bound(version, lsn),
                         out);
-    if (st == KV_DONE)
-        st = kv_version_get_in_runs(version, 0, version->run_count, hash, key, out, NULL);
+    while (st == KV_DONE && count > 0) {
+        st = get_in_segments(candidates, count, hash, key, out);
+        behind += count;
+        if (st == KV_DONE)
+            count = prefetch_runs(version, behind, hash, key, candidates);
+    }
     return st;
 }
 

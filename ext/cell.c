@@ -16,18 +16,33 @@ static void read_text_as_number(sqlite3_value *value, struct kv_cell *out)
         out->real = sqlite3_value_double(value);
 }
 
-/* The bytes of a text (or of a number written out) or blob. */
+/*
+ * The bytes of a text or blob. A text is asked for as a blob: these are the same bytes, since the
+ * database is in UTF-8 (attach.c), but a text that was bound with its length would be copied,
+ * only to end in a NUL.
+ */
 static int read_bytes(sqlite3_value *value, int type, struct kv_cell *out)
 {
-    const void *data =
-        type == SQLITE_TEXT ? (const void *)sqlite3_value_text(value) : sqlite3_value_blob(value);
+    const void *data = sqlite3_value_blob(value);
     int size = sqlite3_value_bytes(value);
 
-    /* An empty blob is a null pointer, and so is one that did not fit in memory. */
-    if (!data && (type == SQLITE_TEXT || size > 0))
+    /* What is empty is a null pointer, and so is what did not fit in memory. */
+    if (!data && size > 0)
         return SQLITE_NOMEM;
     out->type = type;
     out->bytes = kv_slice_of(data, (size_t)size);
+    return SQLITE_OK;
+}
+
+/* A number written out. */
+static int read_number_as_text(sqlite3_value *value, struct kv_cell *out)
+{
+    const unsigned char *text = sqlite3_value_text(value);
+
+    if (!text)
+        return SQLITE_NOMEM;
+    out->type = SQLITE_TEXT;
+    out->bytes = kv_slice_of(text, (size_t)sqlite3_value_bytes(value));
     return SQLITE_OK;
 }
 
@@ -68,7 +83,7 @@ int kv_cell_read(sqlite3_value *value, enum kv_affinity affinity, struct kv_cell
     case SQLITE_INTEGER:
     case SQLITE_FLOAT:
         if (affinity == KV_AFFINITY_TEXT)
-            return read_bytes(value, SQLITE_TEXT, out);
+            return read_number_as_text(value, out);
         if (type == SQLITE_INTEGER)
             out->integer = sqlite3_value_int64(value);
         else

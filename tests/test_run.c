@@ -108,7 +108,6 @@ static void check_lookup(struct world *world, uint64_t number, bool there)
     uint64_t hash = kv_hash(key, world->fixture.place.hash_seed);
     struct kv_entry entry;
 
-    kv_run_prefetch(world->run, hash, key, there);
     if (there) {
         ck_assert(kv_run_may_contain(world->run, hash, key));
         ck_kv(kv_run_get(world->run, hash, key, &entry));
