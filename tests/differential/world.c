@@ -229,6 +229,8 @@ static void run_cached(struct connection *connection, const struct statement *wh
         return;
     bind(cached->statement, what->values);
     (void)step_all(connection->db, cached->statement, out);
+    /* If the schema has changed, it may have failed while it was prepared anew. */
+    out->ran = (out->code & 0xff) != SQLITE_ERROR;
     sqlite3_reset(cached->statement);
 }
 
