@@ -19,7 +19,8 @@
  *   96      totals, u64 each, as in the manifest: record_count,
  *           tombstone_count, entry_bytes, dead_bytes, min_seq, max_seq,
  *           min_time_ms, max_time_ms, first_lsn, last_lsn
- *   176     the prefix that all keys share, or its first 3856 bytes
+ *   176     the prefix that all keys share, or its first 3856 bytes; zeros up to a multiple
+ *           of 16; then copies of the first fences of fence pages (struct kv_index_tops)
  *   4032    checksum line, as of every page
  *
  * The sizes of the sections follow from the three counts. The salt is read
@@ -52,6 +53,7 @@ struct kv_index {
     uint64_t salt;
     struct kv_index_layout layout;
     struct kv_slice prefix;     /* in the header page */
+    struct kv_index_tops tops;  /* there, too */
     _Atomic uint64_t *verified; /* one bit a page */
 };
 
@@ -168,6 +170,7 @@ static enum kv_status read_header(struct kv_index *index, const struct kv_place 
     if (prefix_size > KV_INDEX_PREFIX_MAX_BYTES)
         return damaged(index, "its key prefix is too long");
     index->prefix = kv_slice_of(page + KV_INDEX_PREFIX_AT, prefix_size);
+    index->tops = kv_index_tops_of(&index->layout, prefix_size);
     return KV_OK;
 }
 
@@ -197,6 +200,8 @@ enum kv_status kv_index_map(const struct kv_place *place, const struct kv_segmen
     if (st != KV_OK)
         goto out;
     index->pages = pages;
+    /* What is looked up lies anywhere; who goes through the order asks for it ahead (ahead.h). */
+    kv_io_advise_random(index->io, pages, index->size_bytes);
     st = read_header(index, place, info);
     if (st != KV_OK)
         goto out;
@@ -355,6 +360,13 @@ enum kv_status kv_index_at(struct kv_index *index, uint64_t position, uint32_t *
     return st;
 }
 
+uint64_t kv_index_order_offset(const struct kv_index *index, uint64_t position)
+{
+    return (
+        uint64_t)(spot_of(index, index->layout.order_page, position, KV_INDEX_PAGE_OFFSETS, 4).at -
+                  index->pages);
+}
+
 static enum kv_status fence_at(struct kv_index *index, uint64_t i, struct kv_index_fence *out)
 {
     struct spot spot =
@@ -362,28 +374,59 @@ static enum kv_status fence_at(struct kv_index *index, uint64_t i, struct kv_ind
     enum kv_status st = touch_page(index, spot.page);
 
     if (st == KV_OK)
-        *out = (struct kv_index_fence){__builtin_bswap64(kv_load_u64(spot.at)),
-                                       __builtin_bswap64(kv_load_u64(spot.at + 8))};
+        *out = kv_index_fence_load(spot.at);
     return st;
 }
 
+/* Does a fence come before those that are not less than `key`, or with `or_equal` greater than it? */
+static inline bool comes_before(struct kv_index_fence fence, struct kv_index_fence key,
+                                bool or_equal)
+{
+    return or_equal ? !kv_index_fence_less(key, fence) : kv_index_fence_less(fence, key);
+}
+
+/* By the copies in the header: the first fence that does not come before is one of *low … *high. */
+static void narrow_by_tops(const struct kv_index *index, struct kv_index_fence key, bool or_equal,
+                           uint64_t *low, uint64_t *high)
+{
+    const struct kv_index_tops *tops = &index->tops;
+    uint64_t fences_a_top = tops->step * KV_INDEX_PAGE_FENCES;
+    uint64_t first = 0, last = tops->count;
+
+    while (first < last) {
+        uint64_t middle = first + (last - first) / 2;
+        const uint8_t *at = index->pages + tops->at + middle * KV_INDEX_FENCE_BYTES;
+
+        if (comes_before(kv_index_fence_load(at), key, or_equal))
+            first = middle + 1;
+        else
+            last = middle;
+    }
+    *low = first ? (first - 1) * fences_a_top + 1 : 0;
+    *high = first < tops->count ? first * fences_a_top
+                                : kv_index_fence_count(index->layout.entry_count);
+}
+
 /*
- * The first fence from `low` on that is not less than `key`, or with `or_equal`
+ * The first fence from `from` on that is not less than `key`, or with `or_equal`
  * greater than it. The second is asked where the first was answered, and then
- * `low` itself is the likeliest answer: it is looked at first.
+ * `from` itself is the likeliest answer: it is looked at first.
  */
-static enum kv_status find_fence(struct kv_index *index, uint64_t low, struct kv_index_fence key,
+static enum kv_status find_fence(struct kv_index *index, uint64_t from, struct kv_index_fence key,
                                  bool or_equal, uint64_t *out)
 {
-    uint64_t high = kv_index_fence_count(index->layout.entry_count);
-    uint64_t middle = or_equal ? low : low + (high - low) / 2;
+    uint64_t low, high, middle;
 
+    narrow_by_tops(index, key, or_equal, &low, &high);
+    if (low < from)
+        low = from;
+    middle = or_equal ? low : low + (high - low) / 2;
     while (low < high) {
         struct kv_index_fence fence;
         enum kv_status st = fence_at(index, middle, &fence);
         if (st != KV_OK)
             return st;
-        if (or_equal ? !kv_index_fence_less(key, fence) : kv_index_fence_less(fence, key))
+        if (comes_before(fence, key, or_equal))
             low = middle + 1;
         else
             high = middle;

@@ -14,9 +14,10 @@
  *                 not fit its bucket goes into the next that has room
  *   bloom pages   blocks of one line (bloom.h)
  *   order pages   record offsets u32 in ascending key order, 1008 a page
- *   fence pages   for every 64th entry of the order, 16 bytes of its key behind
+ *   fence pages   for every 16th entry of the order, 16 bytes of its key behind
  *                 the prefix that all keys of the segment share, zero-padded:
- *                 a weak order that narrows a seek before records are touched
+ *                 a weak order that narrows a seek before records are touched. The
+ *                 header page has a copy of the first fence of each page of them
  *
  * VALID: the header's page is, it names this segment (number, salt, length,
  * digest), and its section sizes add up to the file's size. Offsets read from
@@ -112,6 +113,9 @@ enum kv_status kv_index_probe(struct kv_index *index, uint64_t hash, struct kv_i
 /* The offset of entry `position` (0 … entry_count-1) in key order. */
 enum kv_status kv_index_at(struct kv_index *index, uint64_t position,
                            uint32_t *offset_bytes) KV_WARN_UNUSED;
+
+/* Where in the file that stands: for reading ahead. */
+uint64_t kv_index_order_offset(const struct kv_index *index, uint64_t position);
 
 /*
  * By the fences alone: entries before `*low` have keys < `key`, entries from

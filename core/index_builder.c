@@ -168,10 +168,20 @@ static void fill_fences(const struct builder *builder, size_t prefix_size)
         uint8_t *at = item_at(builder, builder->layout.fence_page, i / KV_INDEX_FENCE_STEP,
                               KV_INDEX_PAGE_FENCES, KV_INDEX_FENCE_BYTES);
         assert(key.size >= prefix_size);
-        struct kv_index_fence fence = kv_index_fence_of(key, prefix_size);
-        kv_store_u64(at, __builtin_bswap64(fence.high));
-        kv_store_u64(at + 8, __builtin_bswap64(fence.low));
+        kv_index_fence_store(at, kv_index_fence_of(key, prefix_size));
     }
+}
+
+/* Copy the first fence of fence pages into the header. */
+static void fill_tops(const struct builder *builder, size_t prefix_size)
+{
+    struct kv_index_tops tops = kv_index_tops_of(&builder->layout, prefix_size);
+
+    for (uint64_t i = 0; i < tops.count; i++)
+        memcpy(builder->pages + tops.at + i * KV_INDEX_FENCE_BYTES,
+               item_at(builder, builder->layout.fence_page, i * tops.step * KV_INDEX_PAGE_FENCES,
+                       KV_INDEX_PAGE_FENCES, KV_INDEX_FENCE_BYTES),
+               KV_INDEX_FENCE_BYTES);
 }
 
 /* ---- Header and checksums */
@@ -224,6 +234,7 @@ static enum kv_status fill(const struct builder *builder)
     prefix = shared_prefix(builder);
     fill_header(builder, prefix);
     fill_fences(builder, prefix.size);
+    fill_tops(builder, prefix.size);
     fill_checksums(builder);
     return KV_OK;
 }

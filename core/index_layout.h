@@ -28,7 +28,7 @@ enum {
     KV_INDEX_BUCKET_OVERFLOW_AT = 62, /* 1, u16: a key of this bucket may be in the next one */
 
     KV_INDEX_PAGE_OFFSETS = KV_INDEX_PAYLOAD_BYTES / 4,
-    KV_INDEX_FENCE_STEP = 64, /* one fence for so many entries */
+    KV_INDEX_FENCE_STEP = 16, /* one fence for so many entries */
     KV_INDEX_FENCE_BYTES = 16,
     KV_INDEX_PAGE_FENCES = KV_INDEX_PAYLOAD_BYTES / KV_INDEX_FENCE_BYTES,
 };
@@ -37,6 +37,7 @@ _Static_assert(KV_INDEX_BUCKET_OFFSETS_AT == 2 * KV_INDEX_BUCKET_SLOTS,
                "offsets follow fingerprints");
 _Static_assert(KV_INDEX_BUCKET_USED_AT == 6 * KV_INDEX_BUCKET_SLOTS, "marks follow the slots");
 _Static_assert(KV_INDEX_BUCKET_OVERFLOW_AT + 2 == KV_INDEX_LINE_BYTES, "a bucket is one line");
+_Static_assert(KV_INDEX_PAYLOAD_BYTES % KV_INDEX_FENCE_BYTES == 0, "fences fill their pages");
 
 /* ---- Sections */
 
@@ -122,6 +123,18 @@ static inline struct kv_index_fence kv_index_fence_of(struct kv_slice key, size_
     return fence;
 }
 
+static inline struct kv_index_fence kv_index_fence_load(const uint8_t *at)
+{
+    return (struct kv_index_fence){__builtin_bswap64(kv_load_u64(at)),
+                                   __builtin_bswap64(kv_load_u64(at + 8))};
+}
+
+static inline void kv_index_fence_store(uint8_t *at, struct kv_index_fence fence)
+{
+    kv_store_u64(at, __builtin_bswap64(fence.high));
+    kv_store_u64(at + 8, __builtin_bswap64(fence.low));
+}
+
 static inline bool kv_index_fence_less(struct kv_index_fence a, struct kv_index_fence b)
 {
     return a.high != b.high ? a.high < b.high : a.low < b.low;
@@ -146,10 +159,39 @@ enum {
     KV_INDEX_PREFIX_AT = KV_INDEX_TOTALS_AT + 8 * KV_INDEX_TOTALS_COUNT,
     KV_INDEX_PREFIX_MAX_BYTES = KV_INDEX_PAYLOAD_BYTES - KV_INDEX_PREFIX_AT,
 
-    KV_INDEX_VERSION = 1,
+    KV_INDEX_VERSION = 2,
 };
 
 static const char KV_INDEX_MAGIC[8] = {'k', 'v', 'i', 'd', 'x', '\r', '\n', '\x1a'};
+
+/*
+ * Behind the prefix, copies of the first fences of fence pages: of each, or, of an index that
+ * has more of them than there is room, of every `step`-th. The header is always cached, so a
+ * seek touches one page of fences, or a few.
+ */
+struct kv_index_tops {
+    uint64_t at; /* in the header page */
+    uint64_t count;
+    uint64_t step;
+};
+
+static inline struct kv_index_tops kv_index_tops_of(const struct kv_index_layout *layout,
+                                                    size_t prefix_size)
+{
+    uint64_t pages = layout->page_count - layout->fence_page;
+    struct kv_index_tops tops = {.step = 1};
+    uint64_t room;
+
+    tops.at = KV_INDEX_PREFIX_AT +
+              kv_index_pages(prefix_size, KV_INDEX_FENCE_BYTES) * KV_INDEX_FENCE_BYTES;
+    room = (KV_INDEX_PAYLOAD_BYTES - tops.at) / KV_INDEX_FENCE_BYTES;
+    if (room == 0)
+        return tops;
+    if (pages > room)
+        tops.step = kv_index_pages(pages, room);
+    tops.count = kv_index_pages(pages, tops.step);
+    return tops;
+}
 
 /* What stands for the seed that the keys were hashed with: not the seed itself. */
 static inline uint64_t kv_index_seed_mark(uint64_t hash_seed, uint64_t salt)

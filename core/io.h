@@ -84,6 +84,7 @@ struct kv_io_ops {
     enum kv_status (*map)(struct kv_file *file, uint64_t size, bool writable, uint8_t **out);
     void (*unmap)(struct kv_io *io, const uint8_t *at, uint64_t size);
     void (*advise_random)(struct kv_io *io, const uint8_t *at, uint64_t size);
+    void (*advise_soon)(struct kv_io *io, const uint8_t *at, uint64_t size);
 
     uint64_t (*now_ms)(struct kv_io *io);
     uint64_t (*monotonic_ms)(struct kv_io *io);
@@ -319,10 +320,16 @@ static inline void kv_io_unmap(struct kv_io *io, const uint8_t *at, uint64_t siz
         io->ops->unmap(io, at, size);
 }
 
-/* Hint: a mapping will be read here and there, not in sequence. */
+/* Hint: a mapping, from its beginning, will be read here and there, not in sequence. */
 static inline void kv_io_advise_random(struct kv_io *io, const uint8_t *at, uint64_t size)
 {
     io->ops->advise_random(io, at, size);
+}
+
+/* Hint: any part of a mapping will be read soon. Starts reading it without waiting. */
+static inline void kv_io_advise_soon(struct kv_io *io, const uint8_t *at, uint64_t size)
+{
+    io->ops->advise_soon(io, at, size);
 }
 
 /* ---- Clocks and randomness */

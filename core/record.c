@@ -115,6 +115,9 @@ enum kv_status kv_record_decode(struct kv_slice bytes, const struct kv_record_pl
     if (!parse_head(bytes, &head))
         return KV_CORRUPT;
 
+    if (__builtin_expect(head.size_bytes >= KV_RECORD_LARGE_BYTES, 0) && place->read_soon)
+        place->read_soon(place->context, kv_slice_of(bytes.data, head.size_bytes));
+
     uint32_t checksum = kv_load_u32(bytes.data);
     if (kv_checksum(bytes.data + KIND_AT, head.size_bytes - KIND_AT, place->salt ^ offset_bytes) !=
             checksum &&

@@ -58,12 +58,16 @@ enum {
     KV_COMMIT_BYTES = 80,
     KV_END_BYTES = 48,
     KV_RECORD_HEAD_MAX_BYTES = 4 + 1 + 10 + 3 + 5, /* all before the key */
+    KV_RECORD_LARGE_BYTES = 32 * 1024,
 };
 
 /* Where a segment's records were written: what their checksums are seeded with. */
 struct kv_record_place {
     uint64_t salt;
     uint64_t base_seq;
+    /* Told of a record of KV_RECORD_LARGE_BYTES or more before decoding reads all of it; NULL: nobody cares. */
+    void (*read_soon)(void *context, struct kv_slice record);
+    void *context;
 };
 
 /* A PUT or DELETE. Decoded slices borrow the bytes they were decoded from. */

@@ -53,6 +53,7 @@ static enum kv_status map_data(struct kv_segment *segment, const char *name)
     if (st == KV_OK) {
         segment->data = kv_slice_of(data, (size_t)segment->info.end_bytes);
         segment->mapped_bytes = size_bytes;
+        kv_io_advise_random(segment->place->io, data, size_bytes);
     }
     kv_io_file_close(file);
     return st;
@@ -70,6 +71,12 @@ static bool header_fits(const struct kv_segment *segment)
            (header->merge.end_bytes == info->end_bytes && header->merge.digest == info->digest);
 }
 
+/* What is mapped as read at random is read a page at a time, unless it is asked for. */
+static void read_soon(void *io, struct kv_slice record)
+{
+    kv_io_advise_soon(io, record.data, record.size);
+}
+
 static enum kv_status read_header(struct kv_segment *segment, const char *name)
 {
     enum kv_status st = kv_header_decode(segment->data, &segment->header);
@@ -84,7 +91,9 @@ static enum kv_status read_header(struct kv_segment *segment, const char *name)
         return kv_fail(KV_CORRUPT, "%s/%s: this is another segment than the manifest names",
                        segment->place->path, name);
     segment->record_place = (struct kv_record_place){.salt = segment->header.salt,
-                                                     .base_seq = segment->header.base_seq};
+                                                     .base_seq = segment->header.base_seq,
+                                                     .read_soon = read_soon,
+                                                     .context = segment->place->io};
     return KV_OK;
 }
 

@@ -5,6 +5,10 @@
  * a cache miss. Offsets are therefore read some positions ahead into a small
  * ring, and the records fetched (prefetch.h says how).
  *
+ * What is not cached at all is read ahead in windows (ahead.h) once so many rows were read that
+ * more are likely: in the order, and in the data of a merge output, which has the same order. The data
+ * of a log is read as a whole once a page for each row has cost about as much.
+ *
  * An index is not trusted: offsets are bounds-checked, records verified, and
  * keys must come out strictly ascending (or descending). So a wrong one can
  * neither repeat a key nor show an old version after a new one.
@@ -18,6 +22,8 @@
 enum {
     RING_SIZE = 32,  /* a power of two; how far ahead records are fetched */
     STEPS_AHEAD = 3, /* of a binary search: seven records */
+    AHEAD_AFTER_COUNT = 64,
+    BYTES_A_PAGE = 256 * 1024, /* read in sequence, they take about as long as one page alone */
 };
 _Static_assert(RING_SIZE == 2 * KV_BURST_MAX_COUNT, "a burst is read while another is given out");
 
@@ -31,11 +37,13 @@ struct segment_iter {
     /* Entries are numbered in the order of reading: 0 … count-1. */
     uint64_t start; /* position of entry 0 */
     uint64_t count;
-    uint64_t loaded;       /* entries whose offset is or was in the ring */
-    uint64_t given;        /* entries handed out */
-    uint64_t rest_fetched; /* entries whose record is being fetched in full */
+    uint64_t loaded;          /* entries whose offset is or was in the ring */
+    uint64_t given;           /* entries handed out */
+    uint64_t rest_fetched;    /* entries whose record is being fetched in full */
+    uint64_t log_whole_count; /* entries of a log after which all of it is read ahead */
     uint32_t ring[RING_SIZE];
     struct kv_slice last_key; /* of the entry handed out last */
+    struct kv_ahead order_ahead, data_ahead;
 };
 
 static struct segment_iter *of(struct kv_iter *it)
@@ -63,24 +71,37 @@ static inline uint64_t burst_count(const struct segment_iter *it)
                                              : KV_BURST_MAX_COUNT;
 }
 
+/* The entry at `position` was loaded as the last one so far: read ahead of it. */
+static void read_ahead(struct segment_iter *it, uint64_t position, uint32_t offset_bytes)
+{
+    kv_ahead_reach(&it->order_ahead, kv_index_order_offset(it->index, position));
+    if (it->segment->header.role == KV_ROLE_MERGE) {
+        kv_ahead_reach(&it->data_ahead, offset_bytes);
+    } else if (it->loaded >= it->log_whole_count) {
+        kv_ahead_all(&it->data_ahead);
+        it->log_whole_count = UINT64_MAX;
+    }
+}
+
 /* Read the next offsets, and start fetching their records' first lines. */
 static enum kv_status load_burst(struct segment_iter *it)
 {
     uint64_t end = it->loaded + burst_count(it);
     uint64_t first = it->loaded;
+    uint64_t position = it->start;
     enum kv_status st = KV_OK;
 
     if (end > it->count)
         end = it->count;
     while (st == KV_OK && it->loaded < end) {
-        uint64_t position =
-            it->direction == KV_FORWARD ? it->start + it->loaded : it->start - it->loaded;
-
+        position = it->direction == KV_FORWARD ? it->start + it->loaded : it->start - it->loaded;
         st = offset_at(it, position, &it->ring[it->loaded % RING_SIZE]);
         it->loaded += st == KV_OK;
     }
     for (uint64_t i = first; i < it->loaded; i++)
         kv_prefetch_first_line(it->segment->data.data + it->ring[i % RING_SIZE]);
+    if (st == KV_OK && it->loaded >= AHEAD_AFTER_COUNT)
+        read_ahead(it, position, it->ring[(it->loaded - 1) % RING_SIZE]);
     return st;
 }
 
@@ -180,6 +201,17 @@ static enum kv_status lower_bound_healing(struct segment_iter *it, struct kv_sli
     }
 }
 
+/* Nothing is read ahead yet: a seek for some rows shall read their pages and no more. */
+static void prepare_ahead(struct segment_iter *it)
+{
+    const struct kv_segment *segment = it->segment;
+    bool down = it->direction == KV_BACKWARD;
+
+    kv_ahead_init(&it->order_ahead, segment->place->io, kv_index_bytes(it->index), down);
+    kv_ahead_init(&it->data_ahead, segment->place->io, segment->data, down);
+    it->log_whole_count = segment->data.size / BYTES_A_PAGE;
+}
+
 static enum kv_status seek(struct kv_iter *base, const struct kv_slice *bound,
                            enum kv_direction direction)
 {
@@ -192,6 +224,7 @@ static enum kv_status seek(struct kv_iter *base, const struct kv_slice *bound,
     it->direction = direction;
     it->count = it->loaded = it->given = it->rest_fetched = 0;
     it->last_key = (struct kv_slice){0};
+    prepare_ahead(it);
 
     entry_count = kv_index_entry_count(it->index);
     position = direction == KV_FORWARD ? 0 : entry_count;

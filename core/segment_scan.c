@@ -33,6 +33,7 @@ void kv_segment_scan_init(struct kv_segment_scan *scan, const struct kv_place *p
         .digest = header->role == KV_ROLE_LOG ? header->log.previous_digest : 0,
         .offset_bytes = KV_HEADER_BYTES,
     };
+    kv_ahead_init(&scan->ahead, place->io, data, false);
 }
 
 static struct kv_slice rest_of(const struct kv_segment_scan *scan)
@@ -101,6 +102,8 @@ enum kv_status kv_segment_scan_next(struct kv_segment_scan *scan, struct kv_reco
                                     uint32_t *offset_bytes)
 {
     while (scan->offset_bytes < scan->data.size) {
+        kv_ahead_reach(&scan->ahead, scan->offset_bytes);
+
         unsigned kind = kv_record_kind(rest_of(scan));
         enum kv_status st;
 

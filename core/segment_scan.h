@@ -6,6 +6,7 @@
 #ifndef KV_SEGMENT_SCAN_H
 #define KV_SEGMENT_SCAN_H
 
+#include "ahead.h"
 #include "header.h"
 #include "place.h"
 #include "record.h"
@@ -23,6 +24,7 @@ struct kv_segment_scan {
     uint64_t offset_bytes;    /* of what comes next */
     uint32_t open_count;      /* records that no COMMIT has covered yet */
     struct kv_slice last_key; /* of a merge output */
+    struct kv_ahead ahead;
 };
 
 /* `data` is the file from offset 0 to info->end_bytes; `header` is its header. */

@@ -734,7 +734,8 @@ static void memfs_unmap(struct kv_io *io, const uint8_t *at, uint64_t size)
     pthread_mutex_unlock(&fs->mutex);
 }
 
-static void memfs_advise_random(struct kv_io *io, const uint8_t *at, uint64_t size)
+/* Hints change nothing. */
+static void memfs_advise(struct kv_io *io, const uint8_t *at, uint64_t size)
 {
     (void)io;
     (void)at;
@@ -784,7 +785,8 @@ const struct kv_io_ops kv_memfs_ops = {
     .lock_test = memfs_lock_test,
     .map = memfs_map,
     .unmap = memfs_unmap,
-    .advise_random = memfs_advise_random,
+    .advise_random = memfs_advise,
+    .advise_soon = memfs_advise,
     .now_ms = kv_memfs_now_ms,
     .monotonic_ms = kv_memfs_monotonic_ms,
     .sleep_ms = kv_memfs_sleep_ms,

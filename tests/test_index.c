@@ -147,6 +147,95 @@ START_TEST(test_index_narrow_agrees_with_brute_force)
 }
 END_TEST
 
+/* ---- Copies of fences in the header */
+
+enum { TOP_KEYS = 625, TOP_ENTRIES = TOP_KEYS * KV_INDEX_FENCE_STEP };
+
+/* A key behind `prefix_size` bytes: 2 * n for those that are there. */
+static void top_key(struct kv_buffer *out, size_t prefix_size, unsigned n)
+{
+    uint8_t number[3] = {(uint8_t)(1 + n / 256), (uint8_t)n, 'k'};
+
+    out->size = 0;
+    memset(kv_buffer_reserve(out, prefix_size), 'p', prefix_size);
+    out->size = prefix_size;
+    ck_kv(kv_buffer_append(out, kv_slice_of(number, sizeof(number))));
+}
+
+/* An index whose entries are one fence's step of each key, so that few long keys fill pages of fences. */
+static void world_init_of_fences(struct world *world, size_t prefix_size)
+{
+    struct kv_index_array source;
+    struct kv_buffer key = {0};
+
+    fixture_init(&world->fixture);
+    sealed_log_begin(&world->log, &world->fixture, NUMBER);
+    for (unsigned n = 0; n < TOP_KEYS; n++) {
+        top_key(&key, prefix_size, 2 * n);
+        sealed_log_put(&world->log, kv_buffer_slice(&key), kv_slice_text("row"));
+    }
+    sealed_log_finish(&world->log, &world->fixture);
+    kv_buffer_release(&key);
+    world->items = calloc(TOP_ENTRIES, sizeof(*world->items));
+    for (size_t i = 0; i < TOP_ENTRIES; i++)
+        world->items[i].offset_bytes = world->log.newest[i / KV_INDEX_FENCE_STEP]->offset_bytes;
+    source = kv_index_array(world->items, TOP_ENTRIES);
+    ck_kv(kv_index_build(&world->fixture.place, &world->log.info,
+                         kv_buffer_slice(&world->log.bytes), &source.base, NULL, &world->index));
+}
+
+/*
+ * Goal: the copies of fences in the header lead to the right page of fences, also where there is
+ * room for a few of them only, or for none.
+ * Method: three pages of fences behind prefixes that leave room for all, two, one and none.
+ */
+START_TEST(test_index_narrow_by_copies_in_the_header)
+{
+    static const size_t prefixes[] = {1, 3820, 3830, 3850};
+    static const uint64_t copies[] = {3, 2, 1, 0};
+    struct kv_index_layout layout = kv_index_layout_of(TOP_ENTRIES, 1, 1);
+    struct kv_buffer key = {0};
+    struct world world;
+
+    ck_assert_uint_eq(layout.page_count - layout.fence_page, 3);
+    ck_assert_uint_eq(kv_index_tops_of(&layout, prefixes[_i]).count, copies[_i]);
+    world_init_of_fences(&world, prefixes[_i]);
+    for (unsigned n = 0; n < 2 * TOP_KEYS; n++) {
+        uint64_t low, high, first = (n + 1) / 2 * KV_INDEX_FENCE_STEP;
+        uint64_t behind = (n / 2 + 1) * KV_INDEX_FENCE_STEP;
+
+        top_key(&key, prefixes[_i], n);
+        ck_kv(kv_index_narrow(world.index, kv_buffer_slice(&key), &low, &high));
+        ck_assert_uint_le(low, first);
+        ck_assert_uint_ge(high, behind);
+        ck_assert_uint_le(high - low, 2 * KV_INDEX_FENCE_STEP);
+    }
+    kv_buffer_release(&key);
+    world_release(&world);
+}
+END_TEST
+
+/* Goal: wherever there is room, copies stand for all pages of fences and end where the checksum begins. */
+START_TEST(test_index_copies_in_the_header_fit)
+{
+    for (uint64_t entries = 0; entries < 100000000; entries = entries * 3 + 1) {
+        struct kv_index_layout layout = kv_index_layout_of(entries, 1, 1);
+        uint64_t pages = layout.page_count - layout.fence_page;
+
+        for (size_t prefix = 0; prefix <= KV_INDEX_PREFIX_MAX_BYTES; prefix++) {
+            struct kv_index_tops tops = kv_index_tops_of(&layout, prefix);
+
+            ck_assert_uint_ge(tops.at, KV_INDEX_PREFIX_AT + prefix);
+            ck_assert_uint_le(tops.at + tops.count * KV_INDEX_FENCE_BYTES, KV_INDEX_PAYLOAD_BYTES);
+            ck_assert(tops.count > 0 || pages == 0 ||
+                      prefix > KV_INDEX_PREFIX_MAX_BYTES - KV_INDEX_FENCE_BYTES);
+            ck_assert(tops.count == 0 ||
+                      (tops.count * tops.step >= pages && (tops.count - 1) * tops.step < pages));
+        }
+    }
+}
+END_TEST
+
 /* Goal: fences narrow a seek to one step where 16 bytes tell keys apart. */
 START_TEST(test_index_narrow_is_narrow)
 {
@@ -293,7 +382,7 @@ START_TEST(test_index_notices_every_bit_flip)
     const char *path;
     uint64_t size, noticed_in_use = 0;
 
-    world_init(&world, KEYS_COUNTER, 30);
+    world_init(&world, KEYS_COUNTER, 100); /* a second fence: the header knows the first */
     path = fixture_index_path(NUMBER);
     size = kv_index_size_bytes(world.index);
     ck_assert_uint_eq(size, 5 * KV_INDEX_PAGE_BYTES);
@@ -368,9 +457,10 @@ START_TEST(test_index_open_refuses_hostile_counts)
         forge(&world, fields[i], truth[i]);
         ck_kv(reopen(&world));
     }
-    forge(&world, KV_INDEX_VERSION_AT, 2);
+    forge(&world, KV_INDEX_VERSION_AT, KV_INDEX_VERSION + 1);
     ck_kv_is(reopen(&world), KV_MISMATCH);
-    forge(&world, KV_INDEX_VERSION_AT, 1 | (uint64_t)(KV_INDEX_PREFIX_MAX_BYTES + 1) << 32);
+    forge(&world, KV_INDEX_VERSION_AT,
+          KV_INDEX_VERSION | (uint64_t)(KV_INDEX_PREFIX_MAX_BYTES + 1) << 32);
     ck_kv_is(reopen(&world), KV_CORRUPT);
     world_release(&world);
 }
@@ -389,9 +479,13 @@ START_TEST(test_index_reading_ends_on_hostile_pages)
 
     world_init(&world, KEYS_COUNTER, 2000);
     bytes = kv_memfs_read_file(world.fixture.fs, fixture_index_path(NUMBER), &size);
-    for (uint64_t page = 1; page < size / KV_INDEX_PAGE_BYTES; page++) {
+    for (uint64_t page = 0; page < size / KV_INDEX_PAGE_BYTES; page++) {
         uint8_t *at = bytes + page * KV_INDEX_PAGE_BYTES;
-        memset(at, 0xff, KV_INDEX_PAYLOAD_BYTES);
+        if (page == 0)
+            memset(at + KV_INDEX_PREFIX_AT + 16, _i * 127,
+                   KV_INDEX_FENCE_BYTES); /* the only copy */
+        else
+            memset(at, 0xff, KV_INDEX_PAYLOAD_BYTES);
         if (page == size / KV_INDEX_PAGE_BYTES - 1)
             for (unsigned i = 0; i < KV_INDEX_PAGE_FENCES; i++)
                 memset(at + i * KV_INDEX_FENCE_BYTES, (int)(255 - i % 256), KV_INDEX_FENCE_BYTES);
@@ -496,13 +590,15 @@ int main(void)
     tcase_add_loop_test(answers, test_index_narrow_agrees_with_brute_force, 0,
                         KEYS_SHAPE_COUNT * COUNT_COUNT);
     tcase_add_loop_test(answers, test_index_narrow_is_narrow, 0, 2);
+    tcase_add_loop_test(answers, test_index_narrow_by_copies_in_the_header, 0, 4);
+    tcase_add_test(answers, test_index_copies_in_the_header_fit);
     tcase_add_test(answers, test_index_costs_and_false_positives);
     tcase_add_loop_test(answers, test_index_survives_colliding_hashes, 0, 3);
     tcase_add_test(damage, test_index_open_refuses_other_data);
     tcase_add_test(damage, test_index_notices_every_bit_flip);
     tcase_add_test(damage, test_index_open_refuses_every_truncation);
     tcase_add_test(damage, test_index_open_refuses_hostile_counts);
-    tcase_add_test(damage, test_index_reading_ends_on_hostile_pages);
+    tcase_add_loop_test(damage, test_index_reading_ends_on_hostile_pages, 0, 3);
     tcase_add_test(building, test_index_build_replaces_and_leaves_nothing_else);
     tcase_add_test(building, test_index_build_on_a_readonly_place);
     tcase_add_test(building, test_index_build_leaves_nothing_after_any_failure);

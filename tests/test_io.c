@@ -445,6 +445,7 @@ START_TEST(test_io_map_shows_writes_and_growth)
     put(file, 0, "one");
     ck_kv(kv_io_map(file, 1 << 20, false, &map)); /* far past the end */
     kv_io_advise_random(world.io, map, 1 << 20);
+    kv_io_advise_soon(world.io, map + 1, 2); /* from the middle of a page */
     ck_assert_mem_eq(map, "one", 3);
     put(file, 0, "two");
     ck_assert_mem_eq(map, "two", 3);

@@ -80,6 +80,36 @@ START_TEST(test_record_round_trip)
 END_TEST
 
 /* Goal: what follows a record does not matter. Method: decode it out of a longer run of bytes. */
+static void note_record(void *context, struct kv_slice record)
+{
+    *(struct kv_slice *)context = record;
+}
+
+/* Goal: whoever wants to read ahead is told of large records, of these alone, and where they are. */
+START_TEST(test_record_decode_tells_of_large_ones)
+{
+    for (size_t size = KV_RECORD_LARGE_BYTES - 1; size <= KV_RECORD_LARGE_BYTES; size++) {
+        struct sample sample = {KV_PUT, 1000, 7, size - 4 - 1 - 1 - 1 - 3 - 7};
+        struct kv_record_place place = PLACE;
+        struct kv_slice told = {0};
+        struct kv_record record, again;
+        uint8_t *bytes = encode(&sample, &record);
+
+        ck_assert_uint_eq(record.size_bytes, size);
+        place.read_soon = note_record;
+        place.context = &told;
+        ck_kv(kv_record_decode(kv_slice_of(bytes, size), &place, OFFSET, &again));
+        ck_assert_ptr_eq(told.data, size < KV_RECORD_LARGE_BYTES ? NULL : bytes);
+        ck_assert_uint_eq(told.size, size < KV_RECORD_LARGE_BYTES ? 0 : size);
+        told = (struct kv_slice){0};
+        ck_kv_is(kv_record_decode(kv_slice_of(bytes, size - 1), &place, OFFSET, &again),
+                 KV_CORRUPT);
+        ck_assert_ptr_null(told.data);
+        release(bytes, &record);
+    }
+}
+END_TEST
+
 START_TEST(test_record_decode_ignores_what_follows)
 {
     struct kv_record record, again;
@@ -400,6 +430,7 @@ int main(void)
     TCase *codec = tcase_create("codec"), *fixed = tcase_create("commit and end");
 
     tcase_add_loop_test(codec, test_record_round_trip, 0, SAMPLE_COUNT);
+    tcase_add_test(codec, test_record_decode_tells_of_large_ones);
     tcase_add_test(codec, test_record_decode_ignores_what_follows);
     tcase_add_loop_test(codec, test_record_decode_rejects_every_truncation, 0, SMALL_SAMPLE_COUNT);
     tcase_add_loop_test(codec, test_record_decode_rejects_every_bit_flip, 0, SMALL_SAMPLE_COUNT);

@@ -115,7 +115,7 @@ static void note_records(const char *name)
     size_t at = KV_HEADER_BYTES;
 
     ck_kv(kv_header_decode(kv_buffer_slice(&bytes), &header));
-    place = (struct kv_record_place){header.salt, header.base_seq};
+    place = (struct kv_record_place){.salt = header.salt, .base_seq = header.base_seq};
     while (at < bytes.size) {
         struct kv_slice rest = kv_slice_of(bytes.data + at, bytes.size - at);
         struct kv_record record;

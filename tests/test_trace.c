@@ -243,6 +243,7 @@ START_TEST(test_trace_of_readers)
     ck_kv(kv_io_map(file, 3, false, &mapping));
     ck_assert_ptr_null(trace.mappings);
     kv_io_advise_random(io, mapping, 3);
+    kv_io_advise_soon(io, mapping + 1, 1);
     kv_io_unmap(io, mapping, 3);
     kv_io_file_close(file);
 }

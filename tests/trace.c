@@ -500,6 +500,11 @@ static void trace_advise_random(struct kv_io *io, const uint8_t *at, uint64_t si
     kv_io_advise_random(inner_io(io), at, size);
 }
 
+static void trace_advise_soon(struct kv_io *io, const uint8_t *at, uint64_t size)
+{
+    kv_io_advise_soon(inner_io(io), at, size);
+}
+
 /* ---- Clocks and randomness */
 
 static uint64_t trace_now_ms(struct kv_io *io)
@@ -552,6 +557,7 @@ static const struct kv_io_ops trace_ops = {
     .map = trace_map,
     .unmap = trace_unmap,
     .advise_random = trace_advise_random,
+    .advise_soon = trace_advise_soon,
     .now_ms = trace_now_ms,
     .monotonic_ms = trace_monotonic_ms,
     .sleep_ms = trace_sleep_ms,

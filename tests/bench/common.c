@@ -150,6 +150,11 @@ uint64_t bench_written_bytes(pid_t process)
     return number_from_proc(process, "io", "write_bytes:");
 }
 
+uint64_t bench_read_bytes(pid_t process)
+{
+    return number_from_proc(process, "io", "read_bytes:");
+}
+
 double bench_settle(void)
 {
     double start = bench_seconds(), last_change = start;

@@ -55,8 +55,9 @@ struct bench_memory {
 };
 struct bench_memory bench_memory(pid_t process);
 
-/* What a process has had written to disk, as /proc/<pid>/io counts it. 0: cannot be read. */
+/* What a process has had written to disk, or read from it, as /proc/<pid>/io counts it. 0: cannot be read. */
 uint64_t bench_written_bytes(pid_t process);
+uint64_t bench_read_bytes(pid_t process);
 
 /*
  * Wait until this process has written nothing for half a second: its background threads
