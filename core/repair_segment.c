@@ -332,7 +332,8 @@ static enum kv_status spoil(struct patient *patient)
  * Write what takes the patient's place. `loss` has its bounds; runs from
  * `older` on are older. `*replace` has the result.
  */
-static enum kv_status write_replacement(struct patient *patient, struct kv_loss *loss, size_t older,
+static enum kv_status write_replacement(struct patient *patient, struct kv_loss *loss,
+                                        bool last_of_run, size_t older,
                                         struct kv_segment_info *info, struct kv_replace *replace)
 {
     struct kv_repair *repair = patient->repair;
@@ -342,6 +343,7 @@ static enum kv_status write_replacement(struct patient *patient, struct kv_loss 
                                    .info = info,
                                    .salvage = &patient->salvage,
                                    .loss = loss,
+                                   .last_of_run = last_of_run,
                                    .withhold = kv_repair_withhold,
                                    .goes_on = kv_repair_goes_on,
                                    .context = repair};
@@ -446,6 +448,7 @@ static enum kv_status replace_segment(struct patient *patient, size_t r, size_t 
     struct kv_loss loss = {0};
     struct kv_buffer next_key = {0};
     struct kv_replace replace = {0};
+    bool is_last = s + 1 == repair->draft.runs[r].segment_count;
     enum kv_status st = tell_damage(patient);
 
     for (size_t i = 0; i < salvage->count; i++) {
@@ -462,7 +465,7 @@ static enum kv_status replace_segment(struct patient *patient, size_t r, size_t 
     if (st == KV_OK)
         st = bound(repair, r, s, &loss, &next_key);
     if (st == KV_OK)
-        st = write_replacement(patient, &loss, r + 1, &info, &replace);
+        st = write_replacement(patient, &loss, is_last, r + 1, &info, &replace);
     if (st == KV_OK)
         st = put_outputs(&repair->draft.runs[r], s, &replace);
     *count = replace.output_count;
@@ -538,7 +541,7 @@ static enum kv_status replace_log(struct patient *patient)
     if (st == KV_OK)
         st = kv_loss_init(&loss, salvage, NULL, true);
     if (st == KV_OK)
-        st = write_replacement(patient, &loss, 0, info, &replace);
+        st = write_replacement(patient, &loss, true, 0, info, &replace);
     if (st == KV_OK)
         st = kv_manifest_replace_runs(draft, 0, 0, 0, replace.outputs, replace.output_count);
     free_outputs(&replace, st);

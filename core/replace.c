@@ -31,7 +31,7 @@ static enum kv_status finish_output(struct work *work, bool last)
                                                 .min_time_ms = info->min_time_ms,
                                                 .max_time_ms = info->max_time_ms,
                                                 .low = kv_buffer_slice(&work->low),
-                                                .last_of_run = last};
+                                                .last_of_run = last && replace->last_of_run};
     struct kv_segment_info *outputs, done;
     enum kv_status st;
 
@@ -190,6 +190,8 @@ enum kv_status kv_replace_segment(struct kv_replace *replace)
     replace->output_count = 0;
     if (st == KV_OK && replace->older)
         st = kv_iter_seek(replace->older, NULL, KV_FORWARD);
+    if (st == KV_OK)
+        st = kv_buffer_set(&work.low, replace->loss->above);
     if (st == KV_OK)
         st = write_all(&work);
     kv_segment_writer_close(work.writer);

@@ -92,6 +92,76 @@ START_TEST(test_survey_damage_in_the_last_transaction_of_a_sealed_log)
 }
 END_TEST
 
+/* One run of several segments. */
+static void fill_a_run(void)
+{
+    world_close(&world);
+    world.options.settings.max_segment_bytes = WORLD_SEGMENT_BYTES;
+    world_open(&world);
+    world_fill(&world, "k", 0, 180);
+    ck_kv(kv_compact(world.store, NULL, NULL));
+    ck_assert_uint_eq(engine_of(&world)->manifest.run_count, 1);
+    ck_assert_uint_ge(run_of(&world, 0)->segment_count, 3);
+}
+
+/* All rows of fill_a_run but the damaged ones are there. */
+static void expect_run(unsigned lost)
+{
+    ck_assert_uint_eq(world_stats(&world).records, 180 - lost);
+    world_expect(&world, "k0000", NULL);
+    ck_assert_uint_eq(world_stats(&world).runs, 1);
+    world_check(&world);
+}
+
+/* False: repair ended before its nth call. */
+static bool interrupt_repair(uint64_t nth)
+{
+    unsigned steps = 0;
+    bool interrupted;
+
+    kv_memfs_fail(world.fs, KV_MEMFS_ANY, nth, KV_IOERR, KV_MEMFS_FREEZE);
+    (void)!kv_repair(WORLD_PATH, world.io, NULL, count_step, &steps);
+    interrupted = kv_memfs_fault_count(world.fs) > 0;
+    kv_memfs_heal(world.fs);
+    kv_memfs_kill(world.fs);
+    return interrupted;
+}
+
+/*
+ * Goal: what a repair has written before it was interrupted replaces the damaged segment of a run, and no other.
+ * Method: damage the first segment of a run, kill the repair at each of its calls, and repair again.
+ */
+START_TEST(test_survey_of_an_interrupted_repair)
+{
+    struct kv_memfs *damaged;
+    char path[64];
+    bool interrupted = true;
+    uint64_t nth;
+
+    fill_a_run();
+    snprintf(path, sizeof(path), "%s", segment_path(run_of(&world, 0)->segments[0].number));
+    world_close(&world);
+    ck_assert(kv_memfs_flip_bit(world.fs, path, 4096 + 500, 3));
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    damaged = world.fs;
+    for (nth = 1; interrupted; nth++) {
+        world.fs = kv_memfs_clone(damaged);
+        world.io = world.options.io = kv_memfs_io(world.fs);
+        interrupted = interrupt_repair(nth);
+        if (interrupted) {
+            unsigned steps = 0;
+
+            ck_kv(kv_repair(WORLD_PATH, world.io, NULL, count_step, &steps));
+        }
+        world_open(&world);
+        expect_run(1);
+        world_end(&world);
+    }
+    ck_assert_uint_gt(nth, 50);
+    world.fs = damaged;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("survey");
@@ -99,6 +169,7 @@ int main(void)
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, test_survey_damage_in_the_last_transaction_of_a_sealed_log);
+    tcase_add_test(tests, test_survey_of_an_interrupted_repair);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
 }
