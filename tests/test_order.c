@@ -212,7 +212,7 @@ START_TEST(test_order_merges_sorted_pieces)
     struct keys keys = {0};
     char bytes[16];
 
-    for (uint32_t i = 0; i < 600000; i++) {
+    for (uint32_t i = 0; i < 280000; i++) {
         snprintf(bytes, sizeof(bytes), "key %05u", i * 7919u % 50000u);
         keys_add(&keys, kv_slice_text(bytes));
     }
