@@ -267,7 +267,7 @@ bench: ## measure beside an ordinary table and other stores (BENCH_ROWS, BENCH_R
 	@.ci/install build bench
 	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BENCHES)
 	@mkdir -p $(BENCH_DIR)
-	@for program in engine open cold latency growth ycsb sql; do \
+	@for program in engine open cold latency growth ycsb sql flooding; do \
 	    $(RUN) $(BUILD)/bench_$$program || exit 1; done
 	@gnuplot -e "directory='$(BENCH_DIR)'" tests/bench/plot.gnuplot
 

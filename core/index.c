@@ -324,6 +324,10 @@ enum kv_status kv_index_probe(struct kv_index *index, uint64_t hash, struct kv_i
     uint64_t bucket = kv_index_bucket(remix, bucket_count) + distance;
 
     for (; distance < bucket_count; distance++, bucket++, slot = 0) {
+        if (distance == KV_INDEX_PROBE_MAX_BUCKETS) {
+            probe->is_crowded = true;
+            break;
+        }
         if (bucket >= bucket_count)
             bucket -= bucket_count;
         struct spot line = bucket_spot(index, bucket);

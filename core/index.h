@@ -102,10 +102,13 @@ enum kv_status kv_index_may_contain(struct kv_index *index, uint64_t hash,
 
 /*
  * Walk the offsets whose fingerprint fits `hash`. Start with a zeroed probe.
- * KV_OK: `*offset_bytes` is a candidate (compare the record's key). KV_DONE.
+ * KV_OK: `*offset_bytes` is a candidate (compare the record's key). KV_DONE: there is no other,
+ * unless the walk has become so long that somebody must have chosen the keys to that end:
+ * then `is_crowded`, and only the order can tell.
  */
 struct kv_index_probe {
     uint64_t step;
+    bool is_crowded;
 };
 enum kv_status kv_index_probe(struct kv_index *index, uint64_t hash, struct kv_index_probe *probe,
                               uint32_t *offset_bytes) KV_WARN_UNUSED;

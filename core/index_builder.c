@@ -14,12 +14,15 @@
 #include "mutant.h"
 #include "names.h"
 #include "record.h"
+#include "table.h"
 
 /*
  * Entries a bucket on average. At 7.5 of ten about one bucket in six spills
  * over into the next, and a key costs 8.5 bytes.
  */
 enum { ENTRIES_A_BUCKET_TIMES_2 = 15, TAKEN_AHEAD = 8 };
+
+enum { STEPS_MAX = KV_INDEX_PROBE_MAX_BUCKETS }; /* more is no accident */
 
 struct builder {
     const struct kv_place *place;
@@ -29,6 +32,8 @@ struct builder {
     const struct kv_interrupt *interrupt;
     struct kv_index_layout layout;
     uint8_t *pages;
+    uint32_t *
+        skips; /* of a bucket: 1 + one behind which all up to that are full; NULL: none is needed */
 };
 
 static uint8_t *item_at(const struct builder *builder, uint64_t first_page, uint64_t i,
@@ -55,29 +60,68 @@ struct kv_index_array kv_index_array(const struct kv_index_item *items, size_t c
 
 /* ---- Hash and filter */
 
+static size_t skips_size(const struct builder *builder)
+{
+    return (size_t)builder->layout.bucket_count * sizeof(uint32_t);
+}
+
 static uint8_t *bucket_at(const struct builder *builder, uint64_t bucket)
 {
     return item_at(builder, builder->layout.hash_page, bucket, KV_INDEX_PAGE_LINES,
                    KV_INDEX_LINE_BYTES);
 }
 
+static uint64_t behind(const struct builder *builder, uint64_t bucket)
+{
+    if (builder->skips && builder->skips[bucket])
+        return builder->skips[bucket] - 1;
+    return bucket + 1 < builder->layout.bucket_count ? bucket + 1 : 0;
+}
+
+static bool is_full(const uint8_t *line)
+{
+    return kv_load_u16(line + KV_INDEX_BUCKET_USED_AT) == KV_INDEX_BUCKET_SLOTS;
+}
+
+/*
+ * The walk from `bucket` to `end` was long: whoever chose the keys knew how they would be hashed.
+ * From all buckets on the way the next walk leads straight to its end, as a path is compressed
+ * in a union-find, so that even then walks are short on average.
+ */
+static enum kv_status compress(struct builder *builder, uint64_t bucket, uint64_t end)
+{
+    if (!builder->skips)
+        builder->skips = kv_table_new(skips_size(builder));
+    if (!builder->skips)
+        return kv_fail_nomem();
+    while (bucket != end) {
+        uint64_t next = behind(builder, bucket);
+
+        builder->skips[bucket] = (uint32_t)end + 1;
+        bucket = next;
+    }
+    return KV_OK;
+}
+
 /* There are more slots than entries, so this ends at the latest after one round. */
-static void add_to_buckets(const struct builder *builder, const struct kv_index_item *item)
+static enum kv_status add_to_buckets(struct builder *builder, const struct kv_index_item *item)
 {
     uint64_t remix = kv_index_remix(item->hash);
-    uint64_t bucket = kv_index_bucket(remix, builder->layout.bucket_count);
+    uint64_t first = kv_index_bucket(remix, builder->layout.bucket_count), bucket = first;
     uint8_t *line = bucket_at(builder, bucket);
-    uint16_t used = kv_load_u16(line + KV_INDEX_BUCKET_USED_AT);
+    unsigned steps = 0;
+    uint16_t used;
 
-    while (used == KV_INDEX_BUCKET_SLOTS) {
+    for (; is_full(line); steps++) {
         kv_store_u16(line + KV_INDEX_BUCKET_OVERFLOW_AT, 1);
-        bucket = bucket + 1 < builder->layout.bucket_count ? bucket + 1 : 0;
+        bucket = behind(builder, bucket);
         line = bucket_at(builder, bucket);
-        used = kv_load_u16(line + KV_INDEX_BUCKET_USED_AT);
     }
+    used = kv_load_u16(line + KV_INDEX_BUCKET_USED_AT);
     kv_store_u16(line + 2 * used, kv_index_fingerprint(remix));
     kv_store_u32(line + KV_INDEX_BUCKET_OFFSETS_AT + 4 * used, item->offset_bytes);
     kv_store_u16(line + KV_INDEX_BUCKET_USED_AT, (uint16_t)(used + 1));
+    return steps > STEPS_MAX ? compress(builder, first, bucket) : KV_OK;
 }
 
 static uint8_t *block_at(const struct builder *builder, uint64_t hash)
@@ -111,26 +155,28 @@ static enum kv_status take(const struct builder *builder, struct kv_index_item *
     return KV_OK;
 }
 
-static void add(const struct builder *builder, size_t i, const struct kv_index_item *item)
+static enum kv_status add(struct builder *builder, size_t i, const struct kv_index_item *item)
 {
-    add_to_buckets(builder, item);
     kv_bloom_add(block_at(builder, item->hash), item->hash);
     kv_store_u32(order_at(builder, i), item->offset_bytes);
+    return add_to_buckets(builder, item);
 }
 
 /* Buckets and blocks are hit in no order, so entries are taken some time before they are added. */
-static enum kv_status fill_entries(const struct builder *builder)
+static enum kv_status fill_entries(struct builder *builder)
 {
     struct kv_index_item ahead[TAKEN_AHEAD];
     size_t taken = 0;
 
     for (size_t i = 0; i < builder->source->count; i++) {
-        for (; taken < builder->source->count && taken < i + TAKEN_AHEAD; taken++) {
-            enum kv_status st = take(builder, &ahead[taken % TAKEN_AHEAD]);
-            if (st != KV_OK)
-                return st;
-        }
-        add(builder, i, &ahead[i % TAKEN_AHEAD]);
+        enum kv_status st = KV_OK;
+
+        for (; st == KV_OK && taken < builder->source->count && taken < i + TAKEN_AHEAD; taken++)
+            st = take(builder, &ahead[taken % TAKEN_AHEAD]);
+        if (st == KV_OK)
+            st = add(builder, i, &ahead[i % TAKEN_AHEAD]);
+        if (st != KV_OK)
+            return st;
         if (kv_interrupt_is_due(i) && kv_interrupt_asked(builder->interrupt))
             return kv_fail(KV_INTERRUPTED, "%s: indexing was interrupted", builder->place->path);
     }
@@ -224,7 +270,7 @@ static void fill_checksums(const struct builder *builder)
 }
 
 /* What follows the entries is quick. */
-static enum kv_status fill(const struct builder *builder)
+static enum kv_status fill(struct builder *builder)
 {
     enum kv_status st = fill_entries(builder);
     struct kv_slice prefix;
@@ -252,6 +298,8 @@ static enum kv_status write_file(struct builder *builder, struct kv_file *file)
     if (st != KV_OK)
         return st;
     st = fill(builder);
+    kv_table_free(builder->skips, skips_size(builder));
+    builder->skips = NULL;
     kv_io_unmap(builder->place->io, builder->pages, size_bytes);
     builder->pages = NULL;
     return st;

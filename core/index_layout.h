@@ -26,6 +26,7 @@ enum {
     KV_INDEX_BUCKET_OFFSETS_AT = 20,  /* behind ten fingerprints u16: ten offsets u32 */
     KV_INDEX_BUCKET_USED_AT = 60,     /* slots in use, u16: for the builder */
     KV_INDEX_BUCKET_OVERFLOW_AT = 62, /* 1, u16: a key of this bucket may be in the next one */
+    KV_INDEX_PROBE_MAX_BUCKETS = 48,  /* far more than chance fills one after the other */
 
     KV_INDEX_PAGE_OFFSETS = KV_INDEX_PAYLOAD_BYTES / 4,
     KV_INDEX_FENCE_STEP = 16, /* one fence for so many entries */

@@ -320,7 +320,7 @@ static bool may_be_indexed(struct kv_loss *loss, uint64_t hash, struct kv_slice 
         if (item && lies_between(loss, key, item))
             return true;
     }
-    return st != KV_DONE;
+    return st != KV_DONE || probe.is_crowded;
 }
 
 static bool lies_within(const struct kv_loss *loss, struct kv_slice key)

@@ -12,10 +12,19 @@ enum {
     SPLICE_AHEAD = 12, /* slots fetched ahead: about one memory latency of inserts */
 };
 
-/* A slot: high half bits 32 … 63 of the hash; low half 1 + index of the newest item. 0: empty. */
-static inline uint64_t tag_of(uint64_t hash)
+/* A slot: high half bits 32 … 63 of the mixed hash; low half 1 + index of the newest item. 0: empty. */
+static inline uint64_t tag_of(uint64_t mixed)
 {
-    return hash >> 32 << 32;
+    return mixed >> 32 << 32;
+}
+
+/* Both halves of a product of 128 bits, so that all bits of hash and secret count. */
+static inline uint64_t mix(const struct kv_memtable *memtable, uint64_t hash)
+{
+    unsigned __int128 product = (unsigned __int128)(hash ^ memtable->secret) *
+                                (memtable->secret << 1 ^ KV_MEMTABLE_MULTIPLIER);
+
+    return (uint64_t)(product >> 64) ^ (uint64_t)product;
 }
 
 static inline uint32_t mask_of(const struct kv_memtable *memtable)
@@ -33,13 +42,13 @@ static size_t slots_size(uint32_t capacity)
     return 2 * (size_t)capacity * sizeof(uint64_t);
 }
 
-enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity)
+enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity, uint64_t secret)
 {
     uint32_t rounded = 16;
 
     while (rounded < capacity)
         rounded *= 2;
-    *memtable = (struct kv_memtable){.capacity = rounded};
+    *memtable = (struct kv_memtable){.secret = secret, .capacity = rounded};
     atomic_init(&memtable->count, 0);
     kv_order_init(&memtable->order);
     memtable->items = kv_table_new(items_size(rounded));
@@ -63,13 +72,13 @@ enum kv_status kv_memtable_reserve(struct kv_memtable *memtable)
     return memtable->slots ? KV_OK : kv_fail_nomem();
 }
 
-/* The slot that has this hash, or the empty one where it belongs. */
-static inline _Atomic uint64_t *slot_of(const struct kv_memtable *memtable, uint64_t hash,
+/* The slot that has this mixed hash, or the empty one where it belongs. */
+static inline _Atomic uint64_t *slot_of(const struct kv_memtable *memtable, uint64_t mixed,
                                         uint64_t *content)
 {
     uint32_t mask = mask_of(memtable);
-    uint32_t at = (uint32_t)hash & mask;
-    uint64_t tag = tag_of(hash);
+    uint32_t at = (uint32_t)mixed & mask;
+    uint64_t tag = tag_of(mixed);
 
     for (;;) {
         *content = atomic_load_explicit(&memtable->slots[at], memory_order_acquire);
@@ -82,11 +91,11 @@ static inline _Atomic uint64_t *slot_of(const struct kv_memtable *memtable, uint
 static void link_item(struct kv_memtable *memtable, uint32_t index)
 {
     struct kv_item *item = &memtable->items[index];
-    uint64_t content;
-    _Atomic uint64_t *slot = slot_of(memtable, item->hash, &content);
+    uint64_t mixed = mix(memtable, item->hash), content;
+    _Atomic uint64_t *slot = slot_of(memtable, mixed, &content);
 
     item->older = (uint32_t)content;
-    atomic_store_explicit(slot, tag_of(item->hash) | (index + 1), memory_order_release);
+    atomic_store_explicit(slot, tag_of(mixed) | (index + 1), memory_order_release);
 }
 
 void kv_memtable_link(struct kv_memtable *memtable)
@@ -99,7 +108,7 @@ void kv_memtable_link(struct kv_memtable *memtable)
 
 void kv_memtable_prefetch(const struct kv_memtable *memtable, uint64_t hash)
 {
-    kv_prefetch((const void *)&memtable->slots[(uint32_t)hash & mask_of(memtable)],
+    kv_prefetch((const void *)&memtable->slots[(uint32_t)mix(memtable, hash) & mask_of(memtable)],
                 sizeof(uint64_t));
 }
 
@@ -126,10 +135,10 @@ void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
     kv_order_truncate(&memtable->order, count);
     while (memtable->linked_count > count) {
         const struct kv_item *item = &memtable->items[--memtable->linked_count];
-        uint64_t content;
-        _Atomic uint64_t *slot = slot_of(memtable, item->hash, &content);
+        uint64_t mixed = mix(memtable, item->hash), content;
+        _Atomic uint64_t *slot = slot_of(memtable, mixed, &content);
 
-        content = item->older ? tag_of(item->hash) | item->older : 0;
+        content = item->older ? tag_of(mixed) | item->older : 0;
         atomic_store_explicit(slot, content, memory_order_relaxed);
     }
     atomic_store_explicit(&memtable->count, count, memory_order_relaxed);
@@ -169,7 +178,7 @@ uint32_t kv_memtable_find(const struct kv_memtable *memtable, uint64_t hash)
 
     if (!memtable->slots)
         return 0;
-    slot_of(memtable, hash, &content);
+    slot_of(memtable, mix(memtable, hash), &content);
     return (uint32_t)content;
 }
 

@@ -11,7 +11,9 @@
  * The hash table has a slot for each distinct hash: 32 bits of it, and the
  * newest item; items of equal hash are chained newest first, so an overwrite
  * need not look at the old record, and a reader compares whole keys anyway.
- * Open addressing with linear probing, at most half full.
+ * Open addressing with linear probing, at most half full. Which slot a hash gets depends on
+ * a secret of this process, so that whoever made the store, who knows the seed of its hashes, cannot
+ * choose keys whose slots crowd together. Keys of one hash make a long chain, which log.c cuts short.
  *
  * A write transaction uses one for its own records, private until it publishes;
  * there items may also be taken back.
@@ -26,7 +28,11 @@
 #include "slice.h"
 #include "status.h"
 
+/* With the secret: what hashes are multiplied by. */
+#define KV_MEMTABLE_MULTIPLIER UINT64_C(0x9e3779b97f4a7c15)
+
 struct kv_memtable {
+    uint64_t secret;
     uint32_t capacity;      /* items; a power of two */
     _Atomic uint32_t count; /* items, in the order of writing */
     uint32_t linked_count;  /* of them in the hash table */
@@ -36,7 +42,8 @@ struct kv_memtable {
 };
 
 /* Room for `capacity` items (rounded up to a power of two). Untouched memory costs nothing. */
-enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity) KV_WARN_UNUSED;
+enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity,
+                                uint64_t secret) KV_WARN_UNUSED;
 void kv_memtable_release(struct kv_memtable *memtable);
 
 /* Make the hash table, so that linking cannot fail. */

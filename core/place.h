@@ -14,9 +14,10 @@ struct kv_place {
     struct kv_dir *dir;
     const char *path; /* for messages */
     uint8_t uuid[KV_UUID_BYTES];
-    uint64_t hash_seed; /* secret of the store: hashes of keys are seeded with it */
-    unsigned file_mode; /* permission bits of new files */
-    bool readonly;      /* nothing is created, changed or removed */
+    uint64_t hash_seed;    /* secret of the store: hashes of keys are seeded with it */
+    uint64_t table_secret; /* of this opening: where hashes go in tables in memory */
+    unsigned file_mode;    /* permission bits of new files */
+    bool readonly;         /* nothing is created, changed or removed */
 };
 
 /*

@@ -261,12 +261,57 @@ void kv_segment_prefetch(const struct kv_segment *segment, uint64_t hash, bool l
     kv_index_prefetch(atomic_load_explicit(&segment->index, memory_order_acquire), hash, likely);
 }
 
+enum kv_status kv_segment_search(const struct kv_segment *segment, struct kv_index *index,
+                                 struct kv_slice key, uint32_t *offset_bytes, struct kv_record *out,
+                                 bool *index_is_bad)
+{
+    uint64_t low = 0, high = 0;
+    enum kv_status st = kv_index_narrow(index, key, &low, &high);
+
+    while (st == KV_OK && low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        int order;
+
+        st = kv_index_at(index, middle, offset_bytes);
+        if (st == KV_OK && !kv_segment_holds(segment, *offset_bytes))
+            st = kv_segment_bad_offset(segment);
+        if (st != KV_OK)
+            break;
+        st = kv_segment_read(segment, *offset_bytes, out);
+        if (st != KV_OK)
+            return st;
+        order = kv_slice_compare(out->key, key);
+        if (order == 0)
+            return KV_OK;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *index_is_bad = st == KV_CORRUPT;
+    return st == KV_OK ? KV_DONE : st;
+}
+
+/* Where looking up by hash leads to too many others: slower, but nobody can choose keys that make it worse. */
+static enum kv_status find_in_order(const struct kv_segment *segment, struct kv_index *index,
+                                    struct kv_slice key, struct kv_entry *out, bool *index_is_bad)
+{
+    struct kv_record record;
+    uint32_t offset;
+    enum kv_status st = kv_segment_search(segment, index, key, &offset, &record, index_is_bad);
+
+    if (st == KV_OK)
+        kv_segment_entry(&record, out);
+    return st;
+}
+
 /* Look up through one index. `*index_is_bad` tells whose damage a KV_CORRUPT is. */
 static enum kv_status find(const struct kv_segment *segment, struct kv_index *index, uint64_t hash,
                            struct kv_slice key, struct kv_entry *out, bool *index_is_bad)
 {
     struct kv_index_probe probe = {0};
     struct kv_record record;
+    unsigned other_keys = 0;
     uint32_t offset;
     bool maybe;
     enum kv_status st = kv_index_may_contain(index, hash, &maybe);
@@ -275,6 +320,8 @@ static enum kv_status find(const struct kv_segment *segment, struct kv_index *in
         return KV_DONE;
     while (st == KV_OK) {
         st = kv_index_probe(index, hash, &probe, &offset);
+        if (probe.is_crowded || other_keys == KV_SEGMENT_OTHER_KEYS_MAX)
+            return find_in_order(segment, index, key, out, index_is_bad);
         if (st != KV_OK)
             break;
         if (!kv_segment_holds(segment, offset)) {
@@ -290,6 +337,7 @@ static enum kv_status find(const struct kv_segment *segment, struct kv_index *in
             kv_segment_entry(&record, out);
             return KV_OK;
         }
+        other_keys++;
     }
     *index_is_bad = st == KV_CORRUPT;
     return st;

@@ -51,6 +51,23 @@ static void give_up_index(struct check *check)
 
 /* ---- In file order */
 
+/* Where the index finds `key` by its order. */
+static enum kv_status look_up_in_order(const struct check *check, struct kv_slice key,
+                                       uint32_t *out)
+{
+    struct kv_record record;
+    bool index_is_bad = false;
+    uint32_t offset;
+    enum kv_status st =
+        kv_segment_search(check->segment, check->index, key, &offset, &record, &index_is_bad);
+
+    *out = st == KV_OK ? offset : 0;
+    if (st >= 0 || index_is_bad)
+        return st < 0 ? st : KV_OK;
+    *out = UINT32_MAX;
+    return KV_OK;
+}
+
 /*
  * Where the index finds `key`; 0: nowhere. A damaged record on the way may be
  * the one, so it is taken for it; its damage is reported elsewhere.
@@ -60,6 +77,7 @@ static enum kv_status look_up(const struct check *check, struct kv_slice key, ui
     uint64_t hash = kv_hash(key, check->segment->place->hash_seed);
     struct kv_index_probe probe = {0};
     struct kv_record record;
+    unsigned other_keys = 0;
     uint32_t offset;
     bool maybe;
     enum kv_status st = kv_index_may_contain(check->index, hash, &maybe);
@@ -78,7 +96,11 @@ static enum kv_status look_up(const struct check *check, struct kv_slice key, ui
             *out = offset;
             return KV_OK;
         }
+        if (++other_keys == KV_SEGMENT_OTHER_KEYS_MAX)
+            return look_up_in_order(check, key, out);
     }
+    if (probe.is_crowded)
+        return look_up_in_order(check, key, out);
     return st == KV_DONE ? KV_OK : st;
 }
 

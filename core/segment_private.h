@@ -22,6 +22,9 @@ struct kv_segment {
     atomic_bool rebuilt;
 };
 
+/* Looked at in vain by one lookup: more have not the same fingerprint by accident. */
+enum { KV_SEGMENT_OTHER_KEYS_MAX = 8 };
+
 static inline struct kv_index *kv_segment_index(struct kv_segment *segment)
 {
     return atomic_load_explicit(&segment->index, memory_order_acquire);
@@ -41,6 +44,14 @@ enum kv_status kv_segment_read(const struct kv_segment *segment, uint32_t offset
 
 /* KV_CORRUPT: the index holds an offset that is none. */
 enum kv_status kv_segment_bad_offset(const struct kv_segment *segment) KV_WARN_UNUSED;
+
+/*
+ * The record of `key` by the index's order alone: KV_OK, or KV_DONE. `*index_is_bad` tells whose
+ * damage a KV_CORRUPT is.
+ */
+enum kv_status kv_segment_search(const struct kv_segment *segment, struct kv_index *index,
+                                 struct kv_slice key, uint32_t *offset_bytes, struct kv_record *out,
+                                 bool *index_is_bad) KV_WARN_UNUSED;
 
 /*
  * `bad` was found damaged: put a new one in its place, unless another thread

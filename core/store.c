@@ -375,6 +375,9 @@ static struct kv_store *store_new(struct kv_io *io, const char *path)
         free(store);
         return NULL;
     }
+    /* Without it a hostile store could cost time; no reason not to open one. */
+    (void)!kv_io_random(io, &store->engine.place.table_secret,
+                        sizeof(store->engine.place.table_secret));
     return store;
 }
 

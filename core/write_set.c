@@ -21,7 +21,8 @@ enum kv_status kv_write_set_new(struct kv_log *log, uint64_t seq, struct kv_writ
     struct kv_write_set *set = calloc(1, sizeof(*set));
 
     *out = NULL;
-    if (!set || kv_memtable_init(&set->memtable, FIRST_ITEM_COUNT) != KV_OK) {
+    if (!set ||
+        kv_memtable_init(&set->memtable, FIRST_ITEM_COUNT, log->place->table_secret) != KV_OK) {
         free(set);
         return kv_fail_nomem();
     }

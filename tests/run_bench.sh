@@ -6,7 +6,7 @@ directory=$(mktemp -d "${TMPDIR:-/tmp}/kv-bench.XXXXXX")
 trap 'rm -rf "$directory"' EXIT
 export BENCH_ROWS=${BENCH_ROWS:-2000} BENCH_RUNS=${BENCH_RUNS:-1}
 failed=0
-programs=(engine open cold latency growth ycsb sql)
+programs=(engine open cold latency growth ycsb sql flooding)
 pids=()
 for program in "${programs[@]}"; do
     BENCH_DIR=$directory/$program "$BUILD/bench_$program" >"$directory/$program.log" 2>&1 &

@@ -56,7 +56,7 @@ static enum kv_status reopen(struct world *world)
     return kv_index_open(&world->fixture.place, &world->log.info, &world->index);
 }
 
-/* Does probing for `hash` come by `offset`? */
+/* Does probing for `hash` come by `offset`, or give up? */
 static enum kv_status find(struct kv_index *index, uint64_t hash, uint32_t offset, bool *found)
 {
     struct kv_index_probe probe = {0};
@@ -66,6 +66,7 @@ static enum kv_status find(struct kv_index *index, uint64_t hash, uint32_t offse
     *found = false;
     while ((st = kv_index_probe(index, hash, &probe, &candidate)) == KV_OK)
         *found |= candidate == offset;
+    *found |= probe.is_crowded;
     return st == KV_DONE ? KV_OK : st;
 }
 
@@ -283,8 +284,19 @@ START_TEST(test_index_costs_and_false_positives)
 }
 END_TEST
 
+static unsigned count_candidates(struct kv_index *index, uint64_t hash)
+{
+    struct kv_index_probe probe = {0};
+    unsigned count = 0;
+    uint32_t offset;
+
+    while (kv_index_probe(index, hash, &probe, &offset) == KV_OK)
+        count++;
+    return count;
+}
+
 /*
- * Goal: hashes that an attacker would choose cost time, not correctness.
+ * Goal: hashes that an attacker would choose cost little time, and no correctness.
  * Method: one hash for all; hashes whose buckets are all the same.
  */
 START_TEST(test_index_survives_colliding_hashes)
@@ -305,6 +317,8 @@ START_TEST(test_index_survives_colliding_hashes)
         ck_kv(kv_index_may_contain(world.index, world.items[i].hash, &found));
         ck_assert(found);
     }
+    ck_assert_uint_le(count_candidates(world.index, world.items[KEYS - 1].hash),
+                      KV_INDEX_PROBE_MAX_BUCKETS * KV_INDEX_BUCKET_SLOTS);
     world_release(&world);
 }
 END_TEST

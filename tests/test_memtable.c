@@ -10,6 +10,9 @@
 #include "runner.h"
 #include "segment_fixture.h"
 
+/* With this secret mixing is an exclusive or, and hashes can be made for chosen slots. */
+#define SECRET ((KV_MEMTABLE_MULTIPLIER ^ 1) >> 1)
+
 static struct kv_item item_of(uint64_t hash, uint32_t offset_bytes)
 {
     return (struct kv_item){.prefix = ~hash, .hash = hash, .offset_bytes = offset_bytes};
@@ -67,7 +70,8 @@ enum hashes {
     HASHES_COUNT
 };
 
-static uint64_t hash_of(enum hashes hashes, uint64_t i)
+/* What the table sees of it. */
+static uint64_t mixed_of(enum hashes hashes, uint64_t i)
 {
     switch (hashes) {
     case SPREAD: return kv_digest_add(3, i);
@@ -82,11 +86,16 @@ static uint64_t hash_of(enum hashes hashes, uint64_t i)
     return 0;
 }
 
+static uint64_t hash_of(enum hashes hashes, uint64_t i)
+{
+    return mixed_of(hashes, i) ^ SECRET;
+}
+
 START_TEST(test_memtable_finds_what_is_linked)
 {
     struct kv_memtable memtable;
 
-    ck_kv_fast(kv_memtable_init(&memtable, 1000));
+    ck_kv_fast(kv_memtable_init(&memtable, 1000, SECRET));
     ck_kv_fast(kv_memtable_reserve(&memtable));
     for (uint32_t i = 0; i < 1000; i++)
         kv_memtable_append(&memtable, item_of(hash_of((enum hashes)_i, i), i * 10));
@@ -107,7 +116,7 @@ START_TEST(test_memtable_splices)
     uint64_t random = 1;
     uint32_t count = 0;
 
-    ck_kv_fast(kv_memtable_init(&memtable, 2000));
+    ck_kv_fast(kv_memtable_init(&memtable, 2000, SECRET));
     ck_kv_fast(kv_memtable_reserve(&memtable));
     while (count < 2000) {
         struct kv_item items[64];
@@ -132,7 +141,7 @@ START_TEST(test_memtable_empty)
 {
     struct kv_memtable memtable;
 
-    ck_kv_fast(kv_memtable_init(&memtable, KV_LOG_RECORD_LIMIT));
+    ck_kv_fast(kv_memtable_init(&memtable, KV_LOG_RECORD_LIMIT, SECRET));
     ck_assert_uint_eq(memtable.capacity, KV_LOG_RECORD_LIMIT);
     ck_assert_uint_eq(kv_memtable_count(&memtable), 0);
     ck_assert_uint_eq(kv_memtable_find(&memtable, 0), 0);
@@ -169,7 +178,7 @@ START_TEST(test_memtable_costs_what_it_holds)
     for (int i = 0; i < 4; i++) {
         struct kv_memtable memtable;
 
-        ck_kv(kv_memtable_init(&memtable, KV_LOG_RECORD_LIMIT));
+        ck_kv(kv_memtable_init(&memtable, KV_LOG_RECORD_LIMIT, SECRET));
         ck_kv(kv_memtable_reserve(&memtable));
         kv_memtable_append(&memtable, item_of(1, 1));
         kv_memtable_link(&memtable);
@@ -187,7 +196,7 @@ START_TEST(test_memtable_full)
 {
     struct kv_memtable memtable;
 
-    ck_kv_fast(kv_memtable_init(&memtable, 1 << 16));
+    ck_kv_fast(kv_memtable_init(&memtable, 1 << 16, SECRET));
     ck_kv_fast(kv_memtable_reserve(&memtable));
     for (uint32_t i = 0; i < memtable.capacity; i++)
         kv_memtable_append(&memtable, item_of(hash_of(SPREAD, i), i));
@@ -209,7 +218,7 @@ START_TEST(test_memtable_truncate_to_every_count)
     for (uint32_t count = 0; count <= 100; count++) {
         struct kv_memtable memtable;
 
-        ck_kv_fast(kv_memtable_init(&memtable, 100));
+        ck_kv_fast(kv_memtable_init(&memtable, 100, SECRET));
         ck_kv_fast(kv_memtable_reserve(&memtable));
         for (uint32_t i = 0; i < 100; i++) {
             if (i == 80)
@@ -248,7 +257,7 @@ START_TEST(test_memtable_truncation_does_not_fill_the_table)
     struct kv_memtable memtable;
     uint64_t next = 0;
 
-    ck_kv_fast(kv_memtable_init(&memtable, 16));
+    ck_kv_fast(kv_memtable_init(&memtable, 16, SECRET));
     ck_kv_fast(kv_memtable_reserve(&memtable));
     for (uint32_t i = 0; i < 10; i++)
         kv_memtable_append(&memtable, item_of(hash_of(SPREAD, next++), i));
@@ -274,7 +283,7 @@ START_TEST(test_memtable_random_operations)
     struct kv_memtable memtable;
     uint64_t random = (uint64_t)_i + 1;
 
-    ck_kv_fast(kv_memtable_init(&memtable, 1));
+    ck_kv_fast(kv_memtable_init(&memtable, 1, SECRET));
     for (int turn = 0; turn < 20000; turn++) {
         uint32_t count = kv_memtable_count(&memtable);
         uint64_t draw = fixture_random(&random) % 100;
@@ -307,7 +316,7 @@ START_TEST(test_memtable_grow_keeps_what_is_there)
     for (int linked = 0; linked < 2; linked++) {
         struct kv_memtable memtable;
 
-        ck_kv_fast(kv_memtable_init(&memtable, 20));
+        ck_kv_fast(kv_memtable_init(&memtable, 20, SECRET));
         if (linked)
             ck_kv_fast(kv_memtable_reserve(&memtable));
         for (uint32_t i = 0; i < 32; i++)
@@ -333,7 +342,7 @@ START_TEST(test_memtable_grows_large)
 {
     struct kv_memtable memtable;
 
-    ck_kv(kv_memtable_init(&memtable, 16));
+    ck_kv(kv_memtable_init(&memtable, 16, SECRET));
     ck_kv(kv_memtable_reserve(&memtable));
     for (uint32_t i = 0; i < 300000; i++) {
         if (i == memtable.capacity)
@@ -401,7 +410,7 @@ START_TEST(test_memtable_readers_see_whole_items)
     pthread_t threads[2];
     uint32_t count = 0;
 
-    ck_kv_fast(kv_memtable_init(&shared, SHARED_COUNT));
+    ck_kv_fast(kv_memtable_init(&shared, SHARED_COUNT, SECRET));
     ck_kv_fast(kv_memtable_reserve(&shared));
     atomic_store(&writing, true);
     for (uintptr_t i = 0; i < 2; i++)
