@@ -341,7 +341,7 @@ enum kv_status kv_create_undo(struct kv_dir *dir, const char *path)
                 st = kv_io_unlink(dir, files.names[i]);
         }
         if (st == KV_OK)
-            st = kv_io_dir_sync(dir);
+            st = KV_UNLESS_MUTANT(undone_without_sync, kv_io_dir_sync(dir));
     }
     free(files.names);
     return st;

@@ -259,9 +259,11 @@ static enum kv_status memfs_dir_sync(struct kv_dir *dir)
     struct entry entry = enter(fs, KV_MEMFS_DIR_SYNC, dir_handle(dir));
     struct memfs_node *node = dir_handle(dir)->node;
 
+    if (entry.injected)
+        kv_memfs_changes_doom(node);
     if (entry.st != KV_OK)
         return leave(fs, entry.st);
-    kv_memfs_changes_settle(node);
+    kv_memfs_changes_sync(node);
     return leave(fs, KV_OK);
 }
 
@@ -607,9 +609,7 @@ static void lose(struct kv_memfs *fs, struct memfs_node *node)
 static void sync_names(struct kv_memfs *fs, const struct memfs_node *file)
 {
     for (struct memfs_node *node = fs->nodes; node; node = node->next)
-        for (size_t i = 0; i < node->change_count; i++)
-            if (node->changes[i].node == file)
-                kv_memfs_changes_settle(node); /* leaves none: the inner loop ends */
+        kv_memfs_changes_sync_with(node, file);
 }
 
 static enum kv_status sync_as(struct kv_file *file, enum kv_memfs_call call)

@@ -93,6 +93,8 @@ bool kv_memfs_process_is_dead(struct kv_memfs *fs, struct kv_io *io);
 
 enum kv_memfs_crash_mode {
     KV_MEMFS_DROP,   /* nothing that was not synced survives */
+    KV_MEMFS_REMOVE, /* nothing but removals of names */
+    KV_MEMFS_LAST,   /* nothing but the last change of names in each directory */
     KV_MEMFS_RANDOM, /* as `seed` says; see enum kv_memfs_choice */
 };
 void kv_memfs_crash(struct kv_memfs *fs, enum kv_memfs_crash_mode mode, uint64_t seed);
@@ -104,7 +106,8 @@ void kv_memfs_crash(struct kv_memfs *fs, enum kv_memfs_crash_mode mode, uint64_t
  * rest of a sector stays.
  */
 enum kv_memfs_choice {
-    KV_MEMFS_CHOOSE_NAME,   /* an unsynced create, rename, unlink or mkdir: 2 */
+    KV_MEMFS_CHOOSE_NAME,   /* an unsynced create, rename or mkdir: 2 */
+    KV_MEMFS_CHOOSE_UNLINK, /* an unsynced unlink or rmdir: 2 */
     KV_MEMFS_CHOOSE_SIZE,   /* an unsynced size: old, new, between: 3 */
     KV_MEMFS_CHOOSE_SECTOR, /* an unsynced sector: old, new, garbage: 3 */
 };
@@ -161,8 +164,9 @@ enum kv_memfs_fault_flags {
 
 /*
  * Make the `nth` call of a kind from now on (1: the next) fail with `status`.
- * The call has no effect, but for PARTIAL; and after a failed sync, what was
- * not durable by then never becomes so by a later sync, unless written again.
+ * The call has no effect, but for PARTIAL; and after a failed sync, of a file or a directory,
+ * what was not durable by then never becomes so by a later sync, unless it is written or changed
+ * again. (But for names of directories: those who made them have nothing to make again.)
  * FREEZE, as sticky ANY, leaves the world as a crash would find it. At most 8 at a time.
  */
 void kv_memfs_fail(struct kv_memfs *fs, enum kv_memfs_call call, uint64_t nth,

@@ -135,6 +135,7 @@ static struct memfs_node *clone_tree(struct kv_memfs *fs, const struct memfs_nod
 
         kv_memfs_change(to, change->kind, change->name, change->from,
                         clone_of(fs, change->node, made));
+        to->changes[i].fate = change->fate;
     }
     /* The changes have left what they added; the rest of the names was there before. */
     kv_memfs_names_clear(&to->cached_names);
@@ -327,9 +328,14 @@ static void crash_file(struct kv_memfs *fs, struct memfs_node *file, choose_func
 static void crash_tree(struct kv_memfs *fs, struct memfs_node *directory, choose_function *choose,
                        void *context)
 {
-    for (size_t i = 0; i < directory->change_count; i++)
-        if (choose(context, KV_MEMFS_CHOOSE_NAME, 2))
-            kv_memfs_change_apply(&directory->durable_names, &directory->changes[i]);
+    for (size_t i = 0; i < directory->change_count; i++) {
+        const struct memfs_change *change = &directory->changes[i];
+        enum kv_memfs_choice choice =
+            change->kind == MEMFS_UNLINK ? KV_MEMFS_CHOOSE_UNLINK : KV_MEMFS_CHOOSE_NAME;
+
+        if (change->fate == MEMFS_DURABLE || choose(context, choice, 2))
+            kv_memfs_change_apply(&directory->durable_names, change);
+    }
     kv_memfs_changes_forget(directory);
     kv_memfs_names_copy(&directory->cached_names, &directory->durable_names);
     directory->removed = false;
@@ -361,6 +367,13 @@ static unsigned choose_drop(void *context, enum kv_memfs_choice choice, unsigned
     return 0;
 }
 
+static unsigned choose_removals(void *context, enum kv_memfs_choice choice, unsigned count)
+{
+    (void)context;
+    (void)count;
+    return choice == KV_MEMFS_CHOOSE_UNLINK;
+}
+
 /*
  * A bias changes now and then: else every large write would be torn to shreds,
  * and states in which a whole stretch survived or vanished would never be seen.
@@ -387,11 +400,25 @@ static unsigned choose_random(void *context, enum kv_memfs_choice choice, unsign
     return (word >> 8) % 100 < dice->keep_percent;
 }
 
+static void keep_last_changes(struct kv_memfs *fs)
+{
+    lock(fs);
+    for (struct memfs_node *node = fs->nodes; node; node = node->next)
+        kv_memfs_changes_keep_last(node);
+    unlock(fs);
+}
+
 void kv_memfs_crash(struct kv_memfs *fs, enum kv_memfs_crash_mode mode, uint64_t seed)
 {
     struct dice dice = {.random = seed, .keep_percent = 50};
 
-    kv_memfs_crash_with(fs, mode == KV_MEMFS_DROP ? choose_drop : choose_random, &dice);
+    if (mode == KV_MEMFS_LAST)
+        keep_last_changes(fs);
+    kv_memfs_crash_with(fs,
+                        mode == KV_MEMFS_RANDOM   ? choose_random
+                        : mode == KV_MEMFS_REMOVE ? choose_removals
+                                                  : choose_drop,
+                        &dice);
 }
 
 static void settle_file(struct memfs_node *node)
@@ -576,6 +603,7 @@ bool kv_memfs_delete(struct kv_memfs *fs, const char *path)
     node = parent ? kv_memfs_names_find(&parent->cached_names, name) : NULL;
     if (node) {
         kv_memfs_change(parent, MEMFS_UNLINK, name, NULL, node);
+        parent->changes[parent->change_count - 1].fate = MEMFS_DURABLE;
         kv_memfs_names_remove(&parent->durable_names, name);
         node->removed = !kv_memfs_has_name(fs, node);
     }

@@ -219,18 +219,71 @@ void kv_memfs_change(struct memfs_node *directory, int kind, const char *name, c
     change->name = kv_memfs_need(strdup(name));
     change->from = from ? kv_memfs_need(strdup(from)) : NULL;
     change->node = node;
+    change->fate = MEMFS_OPEN;
     kv_memfs_change_apply(&directory->cached_names, change);
+}
+
+/* Forget the first `count` changes. */
+static void forget_changes(struct memfs_node *directory, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(directory->changes[i].name);
+        free(directory->changes[i].from);
+    }
+    directory->change_count -= count;
+    if (count > 0)
+        memmove(directory->changes, directory->changes + count,
+                directory->change_count * sizeof(*directory->changes));
 }
 
 void kv_memfs_changes_forget(struct memfs_node *directory)
 {
-    for (size_t i = 0; i < directory->change_count; i++) {
-        free(directory->changes[i].name);
-        free(directory->changes[i].from);
-    }
+    forget_changes(directory, directory->change_count);
     free(directory->changes);
     directory->changes = NULL;
-    directory->change_count = 0;
+}
+
+void kv_memfs_changes_doom(struct memfs_node *directory)
+{
+    for (size_t i = 0; i < directory->change_count; i++)
+        if (directory->changes[i].fate == MEMFS_OPEN && !directory->changes[i].node->is_directory)
+            directory->changes[i].fate = MEMFS_DOOMED;
+}
+
+void kv_memfs_changes_sync(struct memfs_node *directory)
+{
+    size_t first = 0;
+
+    for (size_t i = 0; i < directory->change_count; i++)
+        if (directory->changes[i].fate == MEMFS_OPEN)
+            directory->changes[i].fate = MEMFS_DURABLE;
+    for (; first < directory->change_count && directory->changes[first].fate == MEMFS_DURABLE;
+         first++)
+        kv_memfs_change_apply(&directory->durable_names, &directory->changes[first]);
+    forget_changes(directory, first);
+}
+
+void kv_memfs_changes_sync_with(struct memfs_node *directory, const struct memfs_node *file)
+{
+    bool concerned = false;
+
+    for (size_t i = 0; i < directory->change_count; i++)
+        concerned |= directory->changes[i].node == file && directory->changes[i].fate == MEMFS_OPEN;
+    if (concerned)
+        kv_memfs_changes_sync(directory);
+}
+
+void kv_memfs_changes_keep_last(struct memfs_node *directory)
+{
+    size_t last = directory->change_count - 1;
+
+    if (directory->change_count == 0)
+        return;
+    for (size_t i = 0; i < last; i++)
+        if (directory->changes[i].fate == MEMFS_DURABLE)
+            kv_memfs_change_apply(&directory->durable_names, &directory->changes[i]);
+    forget_changes(directory, last);
+    directory->changes[0].fate = MEMFS_DURABLE;
 }
 
 void kv_memfs_changes_settle(struct memfs_node *directory)

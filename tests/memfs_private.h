@@ -25,6 +25,11 @@ struct memfs_change {
     char *name;
     char *from; /* RENAME: the name before */
     struct memfs_node *node;
+    enum {
+        MEMFS_OPEN, /* the next sync makes it durable; a crash may or may not */
+        MEMFS_DOOMED, /* went into a sync that failed: only a crash decides, whatever is synced later */
+        MEMFS_DURABLE /* made for good, but behind a doomed one */
+    } fate;
 };
 
 struct memfs_lock {
@@ -43,7 +48,7 @@ struct memfs_node {
     bool is_directory;
 
     struct memfs_names cached_names, durable_names;
-    struct memfs_change *changes; /* from durable to cached, in order */
+    struct memfs_change *changes; /* from durable to cached, in order; mostly open */
     size_t change_count;
     bool removed;
 
@@ -162,7 +167,12 @@ void kv_memfs_change(struct memfs_node *directory, int kind, const char *name, c
                      struct memfs_node *node);
 void kv_memfs_change_apply(struct memfs_names *names, const struct memfs_change *change);
 void kv_memfs_changes_forget(struct memfs_node *directory);
-void kv_memfs_changes_settle(struct memfs_node *directory); /* all of them become durable */
+void kv_memfs_changes_doom(struct memfs_node *directory); /* a sync failed */
+void kv_memfs_changes_sync(struct memfs_node *directory); /* a sync succeeded */
+/* The same, if a change that concerns `file` is open. */
+void kv_memfs_changes_sync_with(struct memfs_node *directory, const struct memfs_node *file);
+void kv_memfs_changes_keep_last(struct memfs_node *directory); /* the others are lost */
+void kv_memfs_changes_settle(struct memfs_node *directory); /* all become durable, the doomed too */
 
 /* The node at `path`, or NULL. */
 struct memfs_node *kv_memfs_find(struct kv_memfs *fs, const char *path);

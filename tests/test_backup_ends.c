@@ -144,6 +144,39 @@ START_TEST(test_backup_fails_at_every_call)
 }
 END_TEST
 
+/* How many calls a backup makes whose manifest cannot be put in place. */
+static uint64_t fail_backup(int which, uint64_t frozen_from)
+{
+    uint64_t before;
+
+    begin_again(which);
+    kv_memfs_settle(world.fs);
+    before = kv_memfs_calls(world.fs, KV_MEMFS_ANY);
+    kv_memfs_fail(world.fs, KV_MEMFS_RENAME, 1, KV_IOERR, KV_MEMFS_ONCE);
+    kv_memfs_fail(world.fs, KV_MEMFS_ANY, frozen_from, KV_IOERR, KV_MEMFS_STICKY);
+    ck_kv_is(try_backup(NULL), KV_IOERR);
+    return kv_memfs_calls(world.fs, KV_MEMFS_ANY) - before;
+}
+
+/*
+ * Goal: what is left of a backup that came to nothing is never taken for somebody else's.
+ * Method: the power is cut at each of the calls that undo it, and only the last one reaches the disk.
+ */
+START_TEST(test_backup_is_undone_in_order)
+{
+    int which = cases[2 * _i];
+    uint64_t calls = fail_backup(which, UINT64_MAX);
+
+    for (uint64_t nth = calls - calls / 3; nth <= calls + 1; nth++) {
+        fail_backup(which, nth);
+        world_crash(&world, KV_MEMFS_LAST, 0);
+        world_open(&world);
+        expect_either(which);
+        expect_next(which);
+    }
+}
+END_TEST
+
 enum { KILLED, CUT_DROP, CUT_RANDOM, ENDINGS };
 
 /* Goal: killed at any call, or with the power cut there, the earlier backup still opens. */
@@ -232,6 +265,7 @@ static Suite *backup_ends_suite(void)
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_loop_test(tests, test_backup_fails_at_every_call, 0, CASES);
+    tcase_add_loop_test(tests, test_backup_is_undone_in_order, 0, CASES / 2);
     tcase_add_loop_test(tests, test_backup_ends_at_every_call, 0, ENDINGS * CASES);
     tcase_add_loop_test(tests, test_backup_first_write_ends_at_every_call, 0, 4);
     suite_add_tcase(suite, tests);

@@ -616,7 +616,7 @@ END_TEST
 START_TEST(test_kv_interrupted_destroy_leaves_all_or_nothing)
 {
     for (int death = 0; death < 4; death++) {
-        enum kv_status st = KV_IOERR;
+        enum kv_status st = KV_IOERR, opened;
 
         for (uint64_t nth = 1; st != KV_OK; nth++) {
             teardown();
@@ -627,9 +627,15 @@ START_TEST(test_kv_interrupted_destroy_leaves_all_or_nothing)
             if (death == 0)
                 kv_memfs_kill(world.fs);
             else
-                kv_memfs_crash(world.fs, death == 1 ? KV_MEMFS_DROP : KV_MEMFS_RANDOM, nth);
+                kv_memfs_crash(world.fs,
+                               death == 1   ? KV_MEMFS_DROP
+                               : death == 2 ? KV_MEMFS_LAST
+                                            : KV_MEMFS_RANDOM,
+                               nth);
             world.options.mode = KV_OPEN_EXISTING;
-            if (open_at(WORLD_PATH, &world.store) == KV_OK) {
+            opened = open_at(WORLD_PATH, &world.store);
+            ck_assert_msg(opened == KV_OK || opened == KV_NOTFOUND, "%s", kv_message());
+            if (opened == KV_OK) {
                 world_expect(&world, "a", "1");
                 world_expect(&world, "b", "2");
                 world_check(&world);

@@ -70,6 +70,17 @@ static void expect_names(struct kv_memfs *world, const char *expected)
     free(names);
 }
 
+/* What would be left if the power failed now. */
+static void expect_after_crash(const char *names, const char *a)
+{
+    struct kv_memfs *after = kv_memfs_clone(fs);
+
+    kv_memfs_crash(after, KV_MEMFS_DROP, 0);
+    expect_names(after, names);
+    expect_file(after, "/a", a);
+    kv_memfs_free(after);
+}
+
 /* ---- Power loss */
 
 START_TEST(test_memfs_crash_drops_what_was_not_synced)
@@ -549,6 +560,55 @@ START_TEST(test_memfs_failed_dir_sync_keeps_names_pending)
 }
 END_TEST
 
+/*
+ * Goal: a directory sync that succeeds does not make up for one that failed.
+ * Method: a replacement goes into a sync that fails; what comes behind it is durable,
+ * it is not, until the name is replaced once more.
+ */
+START_TEST(test_memfs_names_of_a_failed_dir_sync_are_doomed)
+{
+    make_durable("a", "old");
+    make_durable("b", "new");
+    make_durable("c", "newest");
+    ck_kv(kv_io_rename(dir, "b", "a"));
+    kv_memfs_fail(fs, KV_MEMFS_DIR_SYNC, 1, KV_IOERR, KV_MEMFS_ONCE);
+    ck_kv_is(kv_io_dir_sync(dir), KV_IOERR);
+    kv_io_file_close(file_open("d"));
+    ck_kv(kv_io_dir_sync(dir));
+    expect_names(fs, "a\nc\nd\n");
+    expect_after_crash("a\nb\nc\nd\n", "old");
+    ck_kv(kv_io_rename(dir, "c", "a"));
+    ck_kv(kv_io_dir_sync(dir));
+    expect_after_crash("a\nb\nd\n", "newest");
+}
+END_TEST
+
+START_TEST(test_memfs_crash_may_leave_only_removals)
+{
+    make_durable("a", "old");
+    make_durable("b", "new");
+    make_durable("c", "gone");
+    ck_kv(kv_io_rename(dir, "b", "a"));
+    ck_kv(kv_io_unlink(dir, "c"));
+    kv_io_file_close(file_open("d"));
+    kv_memfs_crash(fs, KV_MEMFS_REMOVE, 0);
+    expect_names(fs, "a\nb\n");
+    expect_file(fs, "/a", "old");
+}
+END_TEST
+
+START_TEST(test_memfs_crash_may_leave_only_the_last_change)
+{
+    make_durable("a", "old");
+    make_durable("b", "new");
+    kv_io_file_close(file_open("c"));
+    ck_kv(kv_io_unlink(dir, "a"));
+    ck_kv(kv_io_rename(dir, "b", "d"));
+    kv_memfs_crash(fs, KV_MEMFS_LAST, 0);
+    expect_names(fs, "a\nd\n");
+}
+END_TEST
+
 START_TEST(test_memfs_space_and_readonly_refuse)
 {
     struct kv_file *file = file_open("a");
@@ -697,6 +757,9 @@ static Suite *memfs_suite(void)
     tcase_add_test(tests, test_memfs_failed_sync_loses_bytes_for_good);
     tcase_add_test(tests, test_memfs_failed_sync_can_drop_the_cache);
     tcase_add_test(tests, test_memfs_failed_dir_sync_keeps_names_pending);
+    tcase_add_test(tests, test_memfs_names_of_a_failed_dir_sync_are_doomed);
+    tcase_add_test(tests, test_memfs_crash_may_leave_only_removals);
+    tcase_add_test(tests, test_memfs_crash_may_leave_only_the_last_change);
     tcase_add_test(tests, test_memfs_space_and_readonly_refuse);
     tcase_add_test(tests, test_memfs_damage_is_cached_and_durable);
     tcase_add_test(tests, test_memfs_has_several_processes);
