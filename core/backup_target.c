@@ -5,6 +5,7 @@
 
 #include "cleanup.h"
 #include "create.h"
+#include "mutant.h"
 #include "names.h"
 
 enum { DIRECTORY_MODE = 0700 };
@@ -147,13 +148,14 @@ enum kv_status kv_backup_target_claim(struct kv_backup_target *target,
 
 /* ---- Beginning and finishing */
 
-/* Remove what the manifest does not name: segments before what says that they are nobody's. */
+/*
+ * Remove what the manifest does not name: segments before what says that they are nobody's. Without
+ * a manifest all of them are numbered above its log: they are gone for good before that goes.
+ */
 static enum kv_status tidy(struct kv_engine *engine)
 {
     enum kv_status st = kv_cleanup(engine, false);
 
-    if (st == KV_OK)
-        st = kv_io_dir_sync(engine->place.dir);
     return st == KV_OK ? kv_cleanup(engine, true) : st;
 }
 
@@ -169,7 +171,8 @@ enum kv_status kv_backup_target_begin(struct kv_backup_target *target,
     st = kv_create_directory(place->io, place->path, DIRECTORY_MODE);
     if (st == KV_OK)
         st = kv_manifest_write(place->dir, KV_NAME_BACKUP_TEMPORARY, place->file_mode, next);
-    return st == KV_OK ? kv_io_dir_sync(place->dir) : st;
+    return st == KV_OK ? KV_UNLESS_MUTANT(backup_begun_without_sync, kv_io_dir_sync(place->dir))
+                       : st;
 }
 
 enum kv_status kv_backup_target_finish(struct kv_backup_target *target, struct kv_manifest *next)

@@ -150,10 +150,22 @@ static bool is_leftover_alone(const struct kv_engine *engine, enum kv_name_kind 
 enum kv_status kv_cleanup(struct kv_engine *engine, bool alone)
 {
     struct found found = {.engine = engine, .wanted = alone ? is_leftover_alone : is_leftover};
+    bool may_return = false;
     enum kv_status st = kv_io_dir_list(engine->place.dir, find, &found);
 
-    for (size_t i = 0; i < found.count && st == KV_OK; i++)
+    for (size_t i = 0; i < found.count && st == KV_OK; i++) {
+        uint64_t number;
+        enum kv_name_kind kind = kv_name_parse(found.names[i], &number);
+
+        may_return |= kind != KV_NAME_IS_TEMPORARY && number > engine->manifest.active.number;
         st = KV_UNLESS_MUTANT(leftovers_stay, kv_io_unlink(engine->place.dir, found.names[i]));
+    }
     free(found.names);
+    /*
+     * Without a manifest a log counts for more than those numbered below it. One that a crash
+     * brought back would hide what is written to the active log from now on.
+     */
+    if (st == KV_OK && may_return)
+        st = KV_UNLESS_MUTANT(later_log_may_return, kv_io_dir_sync(engine->place.dir));
     return st;
 }

@@ -7,6 +7,7 @@
 #include "bytes.h"
 #include "hash.h"
 #include "lineup.h"
+#include "mutant.h"
 #include "salvage.h"
 
 enum { INTERVAL_HEAD_BYTES = 12 };
@@ -302,7 +303,8 @@ static bool find_log(const struct candidate *candidates, size_t count, struct ca
         const struct kv_header *header = &candidates[i].file->header;
 
         if (header->role != KV_ROLE_LOG ||
-            candidates[i].tail.group != out->file->header.pending.group)
+            (candidates[i].tail.group != out->file->header.pending.group &&
+             !KV_MUTANT(any_log_commits_group)))
             continue;
         out->pending.begin_lsn = header->log.base_lsn;
         out->pending.seq = header->base_seq + 1;
@@ -320,7 +322,7 @@ static enum kv_status read_pending(const struct kv_place *place, const struct ca
 
     if (st != KV_OK)
         return st;
-    out->pending.is_committed = find_witness(&salvage, out);
+    out->pending.is_committed = find_witness(&salvage, out) && !KV_MUTANT(witness_ignored);
     if (!out->pending.is_committed && find_log(candidates, count, out)) {
         out->pending.is_committed = true;
         out->pending.end_bytes = readable_end(&salvage);
@@ -421,8 +423,9 @@ static enum kv_status append_run(struct kv_manifest *manifest, const struct kv_l
     if (manifest->run_count > 0 && runs[manifest->run_count - 1].tier > tier)
         tier = runs[manifest->run_count - 1].tier;
     run = &runs[manifest->run_count++];
-    *run = (struct kv_run){.tier = tier, .has_low = choice->has_hidden};
-    return choice->has_hidden ? kv_buffer_set(&run->low, choice->hidden) : KV_OK;
+    *run = (struct kv_run){.tier = tier,
+                           .has_low = choice->has_hidden && !KV_MUTANT(low_ignored_by_survey)};
+    return run->has_low ? kv_buffer_set(&run->low, choice->hidden) : KV_OK;
 }
 
 static enum kv_status add_choices(const struct candidate *candidates,
@@ -453,14 +456,20 @@ static enum kv_status add_choices(const struct candidate *candidates,
     return st;
 }
 
-/* No LSN is used twice, whatever became of the file that had it. */
+/*
+ * No LSN is used twice, whatever became of the file that had it. Neither is a seq: a log says how many
+ * transactions there were before it, of which no record may be left.
+ */
 static void go_past(struct kv_manifest *manifest, const struct kv_survey_file *file)
 {
-    uint64_t lsn = file->header.role == KV_ROLE_LOG ? file->header.log.base_lsn + file->size_bytes
-                                                    : file->header.merge.last_lsn;
+    const struct kv_header *header = &file->header;
+    bool is_log = header->role == KV_ROLE_LOG;
+    uint64_t lsn = is_log ? header->log.base_lsn + file->size_bytes : header->merge.last_lsn;
 
-    if (file->header.role != KV_ROLE_PENDING && lsn > manifest->active.base_lsn)
+    if (header->role != KV_ROLE_PENDING && lsn > manifest->active.base_lsn)
         manifest->active.base_lsn = lsn;
+    if (is_log && header->base_seq > manifest->last_seq)
+        manifest->last_seq = header->base_seq;
 }
 
 static bool is_ours(const struct kv_survey *survey, const uint8_t *uuid,

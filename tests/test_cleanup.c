@@ -116,6 +116,19 @@ START_TEST(test_cleanup_fails)
 }
 END_TEST
 
+/* Goal: repair, which has no manifest to go by, never meets a log that was removed: see cleanup.c. */
+START_TEST(test_cleanup_of_a_later_segment_is_durable)
+{
+    world_put(&world, "a", "1");
+    world_close(&world);
+    put_file("segment_000000000777.db", "left over");
+    kv_memfs_settle(world.fs);
+    world_open(&world);
+    world_crash(&world, KV_MEMFS_DROP, 0);
+    ck_assert(!world_has_file(&world, "segment_000000000777.db"));
+}
+END_TEST
+
 START_TEST(test_cleanup_not_when_readonly)
 {
     uint64_t digest;
@@ -325,6 +338,7 @@ int main(void)
     tcase_add_test(tests, test_cleanup_of_indexes);
     tcase_add_test(tests, test_cleanup_notes_numbers);
     tcase_add_test(tests, test_cleanup_fails);
+    tcase_add_test(tests, test_cleanup_of_a_later_segment_is_durable);
     tcase_add_test(tests, test_cleanup_not_when_readonly);
     tcase_add_loop_test(tests, test_cleanup_finds_a_log_behind_a_seal, 0, 2);
     tcase_add_loop_test(tests, test_cleanup_of_a_log_without_commits, 0, 2);

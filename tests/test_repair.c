@@ -420,6 +420,24 @@ START_TEST(test_repair_after_a_file_of_another_store)
 }
 END_TEST
 
+/* Goal: no seq is used twice. Method: of the last transactions no record is left, only their number. */
+START_TEST(test_repair_without_a_manifest_goes_on_counting)
+{
+    uint64_t seq;
+
+    world_open(&world);
+    world_put(&world, "zz", "1");
+    world_delete(&world, "zz");
+    ck_kv(kv_compact(world.store, NULL, NULL));
+    seq = kv_store_seq(world.store);
+    world_close(&world);
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    ck_assert_uint_gt(repair(&world), 0);
+    world_open(&world);
+    ck_assert_uint_eq(kv_store_seq(world.store), seq);
+}
+END_TEST
+
 /* Without MANIFEST nothing is lost, and what is not needed any more does not count. */
 START_TEST(test_repair_without_a_manifest)
 {
@@ -663,6 +681,7 @@ int main(void)
     tcase_add_test(tests, test_repair_after_files_were_swapped);
     tcase_add_test(tests, test_repair_after_a_file_of_another_store);
     tcase_add_test(tests, test_repair_without_a_manifest);
+    tcase_add_test(tests, test_repair_without_a_manifest_goes_on_counting);
     tcase_add_test(tests, test_repair_tells_what_it_cannot_place);
     tcase_add_test(tests, test_repair_keeps_what_it_takes_away);
     tcase_add_test(tests, test_repair_of_an_unreadable_disk_changes_nothing);

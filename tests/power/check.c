@@ -9,6 +9,8 @@
 #include "store.h"
 #include "workload.h"
 
+enum { FIRST_LIFE = 7, LAST_LIFE = 8 };
+
 /* A machine that was switched on again. */
 struct machine {
     struct kv_memfs *fs;
@@ -44,9 +46,10 @@ static void lose_power(struct machine *machine)
     machine->store = NULL;
 }
 
-static void machine_init(struct machine *machine, const struct image *image)
+/* `seed`: two lives of one disk make up different names. */
+static void machine_init(struct machine *machine, const struct image *image, uint64_t seed)
 {
-    *machine = (struct machine){.fs = image_to_memfs(image, POWER_PATH)};
+    *machine = (struct machine){.fs = image_to_memfs(image, POWER_PATH, seed)};
     machine->options = power_options(kv_memfs_io(machine->fs));
 }
 
@@ -257,7 +260,7 @@ void check_image(const struct image *image, const struct history *history,
     struct machine machine;
     struct content content;
 
-    machine_init(&machine, image);
+    machine_init(&machine, image, FIRST_LIFE);
     check_recovery(&machine, history, expectation, out);
     content = *content_at(history, expectation, out->seq);
 
@@ -282,6 +285,40 @@ void check_image(const struct image *image, const struct history *history,
     machine_release(&machine);
 }
 
+/* ---- Without a manifest */
+
+static enum kv_status ignore_step(void *context, const struct kv_repair_step *step)
+{
+    (void)context;
+    (void)step;
+    return KV_OK;
+}
+
+void check_repaired(const struct image *image, const struct history *history,
+                    const struct expectation *expectation)
+{
+    struct machine machine;
+    struct verdict found;
+
+    /* Before it has recovered, a second life may find what its recovery would not have found. */
+    if (history->before && expectation == &history->expectations[0])
+        history = history->before;
+    place.step = "repair without a manifest";
+    machine_init(&machine, image, LAST_LIFE);
+    if (kv_memfs_delete(machine.fs, POWER_PATH "/" KV_NAME_MANIFEST)) {
+        atomic_fetch_add(&figures->repaired, 1);
+        must(kv_repair(POWER_PATH, machine.options.io, NULL, ignore_step, NULL), "repairing");
+        open_store(&machine);
+        found.seq = kv_store_seq(machine.store);
+        need_that(found.seq <= expectation->last + expectation->maybe, "%llu transactions",
+                  (unsigned long long)found.seq);
+        found.content_hash = content_hash(content_at(history, expectation, found.seq));
+        check_verdict(&found, history, expectation);
+        check_content(machine.store, content_at(history, expectation, found.seq), false);
+    }
+    machine_release(&machine);
+}
+
 /* ---- Traced */
 
 static void mark(struct trace *trace, struct history *next, struct expectation *now)
@@ -300,12 +337,13 @@ void check_traced(const struct image *image, const struct history *history,
     struct kv_txn *txn;
 
     place.step = "a traced life";
-    machine_init(&machine, image);
+    machine_init(&machine, image, FIRST_LIFE);
     trace_init(trace, POWER_PATH);
     for (size_t i = 0; i < image->file_count; i++)
         trace_add_file(trace, image->files[i].name);
     machine.options.io = trace_io_new(trace, machine.options.io);
     history_copy(next, history, expectation->last);
+    next->before = history;
     mark(trace, next, &now);
 
     check_recovery(&machine, history, expectation, &verdict);
@@ -364,14 +402,14 @@ void check_damaged(struct image *image, const struct history *history,
     enum kv_status st;
 
     place.step = "damage";
-    machine_init(&machine, image);
+    machine_init(&machine, image, FIRST_LIFE);
     open_store(&machine);
     whole = kv_store_seq(machine.store);
     machine_release(&machine);
     if (!damage(image, seed, &file, &offset))
         return;
     atomic_fetch_add(&figures->damaged, 1);
-    machine_init(&machine, image);
+    machine_init(&machine, image, FIRST_LIFE);
     st = kv_store_open(POWER_PATH, &machine.options, &machine.store);
     if (st == KV_OK) {
         uint64_t proven =

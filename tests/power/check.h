@@ -9,8 +9,10 @@
  * 6. recovering again changes nothing;
  * 7. one more transaction commits and survives the next failure;
  * 8. compacting everything and opening it again brings nothing back;
- * 9. with a byte damaged instead, what it says is right or KV_CORRUPT, and
- *    nothing is missing that the disk itself proves to have been durable.
+ * 9. without its manifest, repairing it brings back the same, but perhaps the last transaction
+ *    that was not acknowledged;
+ * 10. with a byte damaged instead, what it says is right or KV_CORRUPT, and
+ *     nothing is missing that the disk itself proves to have been durable.
  */
 #ifndef KV_POWER_CHECK_H
 #define KV_POWER_CHECK_H
@@ -33,7 +35,11 @@ void check_verdict(const struct verdict *verdict, const struct history *history,
 void check_image(const struct image *image, const struct history *history,
                  const struct expectation *expectation, struct verdict *out);
 
-/* Check 9, with one bit that `seed` chooses. */
+/* Check 9. */
+void check_repaired(const struct image *image, const struct history *history,
+                    const struct expectation *expectation);
+
+/* Check 10, with one bit that `seed` chooses. */
 void check_damaged(struct image *image, const struct history *history,
                    const struct expectation *expectation, uint64_t seed);
 

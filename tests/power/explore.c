@@ -118,6 +118,7 @@ static void examine(struct explorer *explorer, const struct history *history,
         image_copy(&explorer->image, &start);
         image_release(&start);
     }
+    check_repaired(&explorer->image, history, expectation);
     /* Last, for it spoils the image. */
     check_damaged(&explorer->image, history, expectation, hash);
 }

@@ -39,6 +39,8 @@ struct history {
     uint64_t last, capacity;
     struct expectation *expectations;
     size_t expectation_count, expectation_capacity;
+    const struct history
+        *before; /* of a second life: the first; its first expectation is of that */
 };
 
 void history_init(struct history *history);

@@ -121,9 +121,9 @@ uint64_t image_hash(const struct image *image)
     return kv_digest_add(sum, image->file_count);
 }
 
-struct kv_memfs *image_to_memfs(const struct image *image, const char *path)
+struct kv_memfs *image_to_memfs(const struct image *image, const char *path, uint64_t seed)
 {
-    struct kv_memfs *fs = kv_memfs_new(7);
+    struct kv_memfs *fs = kv_memfs_new(seed);
     char name[256];
 
     if (!image->has_directory)

@@ -39,7 +39,7 @@ void image_release(struct image *image);
  */
 uint64_t image_hash(const struct image *image);
 
-/* A world with these files, in directory `path`. */
-struct kv_memfs *image_to_memfs(const struct image *image, const char *path);
+/* A world with these files, in directory `path`; `seed` is for its randomness. */
+struct kv_memfs *image_to_memfs(const struct image *image, const char *path, uint64_t seed);
 
 #endif

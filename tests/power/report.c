@@ -40,12 +40,13 @@ void figures_init(void)
 void figures_print(uint64_t first_seed, uint64_t last_seed, bool failed)
 {
     printf("%llu states after power loss (%llu duplicates left out), %llu of them nested crashes, "
-           "%llu points exhausted of %llu, %llu recoveries, %llu damaged, %llu workloads, %s, "
+           "%llu points exhausted of %llu, %llu recoveries, %llu repaired without a manifest, %llu "
+           "damaged, %llu workloads, %s, "
            "seeds %llu to %llu\n",
            (unsigned long long)figures->states, (unsigned long long)figures->duplicates,
            (unsigned long long)figures->nested, (unsigned long long)figures->exhausted,
            (unsigned long long)figures->points, (unsigned long long)figures->recoveries,
-           (unsigned long long)figures->damaged, (unsigned long long)figures->workloads,
-           failed ? "FAILED" : "0 losses", (unsigned long long)first_seed,
-           (unsigned long long)last_seed);
+           (unsigned long long)figures->repaired, (unsigned long long)figures->damaged,
+           (unsigned long long)figures->workloads, failed ? "FAILED" : "0 losses",
+           (unsigned long long)first_seed, (unsigned long long)last_seed);
 }

@@ -32,7 +32,7 @@ void __attribute__((format(printf, 1, 2), noreturn)) fail(const char *format, ..
 /* Of all processes. */
 struct figures {
     _Atomic uint64_t workloads, events, points, states, duplicates, nested, exhausted, damaged;
-    _Atomic uint64_t recoveries;
+    _Atomic uint64_t recoveries, repaired;
 };
 
 extern struct figures *figures;
