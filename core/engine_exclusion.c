@@ -157,24 +157,38 @@ bool kv_engine_wait_for_runs(struct kv_engine *engine, size_t limit, unsigned ti
     return ok;
 }
 
+/*
+ * Publish a manifest that may not be durable once more, as the next generation: a second sync of
+ * the directory may succeed although the first one lost something.
+ */
+static enum kv_status publish_again(struct kv_engine *engine, struct kv_manifest *disk)
+{
+    const struct kv_place *place = &engine->place;
+    bool renamed;
+    enum kv_status st;
+
+    if (KV_MUTANT(second_name_sync_trusted)) {
+        st = kv_io_dir_sync(place->dir);
+    } else {
+        disk->generation++;
+        st = kv_manifest_replace(place->io, place->dir, place->file_mode, disk, &renamed);
+    }
+    if (st == KV_OK)
+        kv_page_raise(&engine->page->generation, disk->generation);
+    return st;
+}
+
 /* MANIFEST is held: find out what is on disk, and whether its maker lived to announce it. */
 static enum kv_status catch_up_manifest(struct kv_engine *engine)
 {
     struct kv_manifest disk;
-    bool renamed;
     enum kv_status st = kv_manifest_load(engine->place.io, engine->place.dir, engine->path, &disk);
 
     if (st != KV_OK)
         return st;
     if (disk.generation > kv_page_load(&engine->page->generation) &&
-        !KV_MUTANT(unannounced_manifest_trusted)) {
-        /* A second sync of the directory may succeed although the first one lost something. */
-        disk.generation++;
-        st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode,
-                                 &disk, &renamed);
-        if (st == KV_OK)
-            kv_page_raise(&engine->page->generation, disk.generation);
-    }
+        !KV_MUTANT(unannounced_manifest_trusted))
+        st = publish_again(engine, &disk);
     kv_manifest_release(&disk);
     return st == KV_OK ? kv_engine_refresh(engine) : st;
 }

@@ -127,10 +127,13 @@ static void set_state(struct actor *actor, unsigned id, enum txn_state state)
 /* Begin, and write one transaction. False: it has come to nothing. */
 static bool write_one(struct actor *actor, unsigned id, size_t big_bytes, unsigned *place)
 {
+    bool doubtful = stage_sync_is_doubtful(actor->stage);
     enum kv_status st;
 
     if (!goes_on(actor, "begin", kv_txn_begin(actor->store, &actor->settings, &actor->txn)))
         return false;
+    if (doubtful && stage_sync_is_doubtful(actor->stage))
+        stage_fail(actor->stage, "a transaction begins in a log that somebody died syncing");
     st = ledger_write(actor->txn, id, big_bytes, place);
     if (goes_on(actor, "write", st))
         return true;
@@ -275,6 +278,12 @@ void act_read(struct actor *actor)
     if (goes_on(actor, "acquire", kv_snapshot_acquire(actor->snapshot)))
         read_twice(actor, floor);
     kv_snapshot_release(actor->snapshot);
+}
+
+void act_rest(struct actor *actor)
+{
+    if (is_alive(actor))
+        stage_stop(actor, "rest", "", STOP_IS_REST);
 }
 
 /* ---- Maintenance */

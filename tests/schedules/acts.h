@@ -24,6 +24,9 @@ void act_take_back(struct actor *actor);
 /* Take a snapshot, read it all, let others do something, read it again. */
 void act_read(struct actor *actor);
 
+/* Others may go on before what follows. */
+void act_rest(struct actor *actor);
+
 /* Seal, and merge everything. */
 void act_compact(struct actor *actor);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "lock.h"
 #include "names.h"
 #include "page.h"
 #include "stage.h"
@@ -316,6 +317,18 @@ bool stage_lock_is_free(const struct stage *stage, const struct actor *actor)
     return true;
 }
 
+bool stage_sync_is_doubtful(const struct stage *stage)
+{
+    const struct memfs_node *node = stage->lock_file;
+
+    if (!node) /* the store is being built */
+        return false;
+    for (size_t i = 0; i < node->lock_count; i++)
+        if (node->locks[i].byte == KV_PAGE_BYTES + KV_LOCK_SYNC)
+            return false;
+    return ((const struct kv_page *)node->cached)->syncing;
+}
+
 /* ---- Clocks and randomness: each actor has its own */
 
 static uint64_t monotonic_ms(struct kv_io *io)
@@ -427,7 +440,7 @@ static uint64_t changes_hash(const struct stage *stage, const struct memfs_node 
         const struct memfs_change *change = &directory->changes[i];
 
         hash = kv_digest_add(hash, name_hash(stage, change->name, change->node));
-        hash = kv_digest_add(hash, (uint64_t)change->kind);
+        hash = kv_digest_add(hash, (uint64_t)change->kind * 4 + change->fate);
         if (change->from)
             hash = kv_hash(kv_slice_text(change->from), hash);
     }
@@ -475,4 +488,15 @@ uint64_t stage_disk_hash(const struct stage *stage)
     uint64_t hash = names_hash(stage, &directory->durable_names);
 
     return kv_digest_add(hash, changes_hash(stage, directory));
+}
+
+bool stage_has_removals(const struct stage *stage)
+{
+    const struct memfs_node *directory = kv_memfs_find(stage->fs, STAGE_PATH);
+
+    for (size_t i = 0; i < directory->change_count; i++)
+        if (directory->changes[i].kind == MEMFS_UNLINK &&
+            directory->changes[i].fate != MEMFS_DURABLE)
+            return true;
+    return false;
 }

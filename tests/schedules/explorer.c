@@ -68,7 +68,7 @@ static void grow(struct explorer *explorer)
 }
 
 /* The budgets under which `key` has been met, a bit for each. */
-static uint32_t *met(struct explorer *explorer, uint64_t key)
+static uint64_t *met(struct explorer *explorer, uint64_t key)
 {
     size_t slot;
 
@@ -85,28 +85,28 @@ static uint32_t *met(struct explorer *explorer, uint64_t key)
 
 static unsigned budget_bit(unsigned preemptions, unsigned deaths, unsigned faults)
 {
-    return preemptions * 8 + deaths * 4 + faults;
+    return preemptions * 16 + deaths * 4 + faults;
 }
 
 /* Has `state` been met with at least what is left now? Note that it has. */
 static bool is_explored(struct explorer *explorer, uint64_t state)
 {
     const struct budget *left = &explorer->left;
-    uint32_t *budgets = met(explorer, state);
+    uint64_t *budgets = met(explorer, state);
 
     explorer->state_count += *budgets == 0;
     for (unsigned p = left->preemptions; p <= explorer->budget.preemptions; p++)
         for (unsigned d = left->deaths; d <= explorer->budget.deaths; d++)
             for (unsigned f = left->faults; f <= explorer->budget.faults; f++)
-                if (*budgets & 1u << budget_bit(p, d, f))
+                if (*budgets & (uint64_t)1 << budget_bit(p, d, f))
                     return true;
-    *budgets |= 1u << budget_bit(left->preemptions, left->deaths, left->faults);
+    *budgets |= (uint64_t)1 << budget_bit(left->preemptions, left->deaths, left->faults);
     return false;
 }
 
 bool explorer_note(struct explorer *explorer, uint64_t key)
 {
-    uint32_t *noted;
+    uint64_t *noted;
 
     if (explorer->replay)
         return false;

@@ -33,13 +33,13 @@ enum option_cost { COST_NOTHING, COST_PREEMPTION, COST_DEATH, COST_FAULT };
 struct option {
     enum option_kind kind;
     enum option_cost cost;
-    unsigned actor;
+    unsigned actor; /* of OPTION_POWER: in which way */
 };
 
 enum { OPTIONS_MAX = 16, DECISION_TEXT_BYTES = 512 };
 
 struct budget {
-    unsigned preemptions, deaths, faults; /* at most 3, 1 and 3 */
+    unsigned preemptions, deaths, faults; /* at most 3 each */
 };
 
 struct decision {
@@ -58,7 +58,7 @@ struct explorer {
     size_t count, capacity, at; /* `at`: the next decision of the schedule at work */
 
     uint64_t *keys; /* open addressing: states met, and with which budgets */
-    uint32_t *budgets;
+    uint64_t *budgets;
     size_t key_count, key_capacity;
     uint64_t state_count;
 };

@@ -16,14 +16,20 @@ static void build_small(struct actor *crew)
     act_commit(crew);
 }
 
-/* Two sealed runs and a log, with deletes in each. */
-static void build_runs(struct actor *crew)
+/* Two sealed runs, with deletes in each, and an empty log. */
+static void build_sealed(struct actor *crew)
 {
     act_open_new(crew);
     act_commit(crew);
     act_commit_big(crew);
     act_commit(crew);
     act_commit_big(crew);
+}
+
+/* The same, with something in the log. */
+static void build_runs(struct actor *crew)
+{
+    build_sealed(crew);
     act_commit(crew);
 }
 
@@ -47,6 +53,13 @@ static void attach_and_commit(struct actor *actor)
 static void commit_twice(struct actor *actor)
 {
     act_commit(actor);
+    act_commit(actor);
+}
+
+static void commit_rest_commit(struct actor *actor)
+{
+    act_commit(actor);
+    act_rest(actor);
     act_commit(actor);
 }
 
@@ -95,6 +108,25 @@ static void open_and_read(struct actor *actor)
     act_open(actor);
     act_read(actor);
     act_read(actor);
+}
+
+static void open_rest_read(struct actor *actor)
+{
+    act_open(actor);
+    act_rest(actor);
+    act_read(actor);
+}
+
+static void read_and_sync(struct actor *actor)
+{
+    act_read(actor);
+    act_sync(actor);
+}
+
+static void compact_and_close(struct actor *actor)
+{
+    act_compact(actor);
+    act_close(actor);
 }
 
 static void open_and_close(struct actor *actor)
@@ -187,8 +219,8 @@ const struct scene scenes[] = {
      .budget = {2, 0, 0},
      .share_percent = 5},
     {.name = "sync",
-     .roles = {PLAYS("writer", commit_twice), MORTAL("syncer", act_sync),
-               PLAYS("reader", act_read)},
+     .roles = {PLAYS("writer", commit_rest_commit), MORTAL("syncer", act_sync),
+               PLAYS("reader", read_and_sync)},
      .role_count = 3,
      .build = build_small,
      .faults = true,
@@ -262,6 +294,26 @@ const struct scene scenes[] = {
      .synchronous = KV_SYNC_FULL,
      .budget = {1, 1, 3},
      .share_percent = 10},
+    {.name = "attach-seal",
+     .roles = {MORTAL("sealer", act_compact), ENTERS("attacher", open_rest_read),
+               PLAYS("survivor", commit_once)},
+     .role_count = 3,
+     .build = build_small,
+     .power = true,
+     .synchronous = KV_SYNC_FULL,
+     .budget = {1, 1, 0},
+     .share_percent = 0,
+     .spared_percent = 50},
+    {.name = "reopen",
+     .roles = {MORTAL("compactor", compact_and_close), ENTERS("second", open_and_read)},
+     .role_count = 2,
+     .build = build_sealed,
+     .faults = true,
+     .power = true,
+     .synchronous = KV_SYNC_FULL,
+     .budget = {0, 2, 1},
+     .share_percent = 2,
+     .spared_percent = 50},
     {.name = "detach",
      .roles = {PLAYS("writer", commit_and_close), PLAYS("reader", read_and_close),
                ENTERS("attacher", open_and_close)},

@@ -9,8 +9,12 @@
 #include "acts.h"
 #include "hash.h"
 #include "names.h"
+#include "page.h"
 
 enum { LATE_MS = 3600 * 1000, STOPS_MAX = 20000 };
+
+/* What reaches the disk when the power fails: by chance nothing or some of it; or just the removals of files. */
+enum cut { SOME_LANDS, REMOVALS_LAND };
 
 static _Thread_local struct actor *self_of_thread;
 static struct kv_io_ops calls; /* of actors */
@@ -76,7 +80,8 @@ static void offer_turns(const struct stage *stage, const struct actor *current,
         return;
     for (unsigned i = 0; i < stage->actor_count; i++)
         if (&stage->actors[i] != current && can_run(stage, &stage->actors[i]))
-            offer(options, OPTION_RUN, goes_on ? COST_PREEMPTION : COST_NOTHING, i);
+            offer(options, OPTION_RUN,
+                  goes_on && !(current->flags & STOP_IS_REST) ? COST_PREEMPTION : COST_NOTHING, i);
 }
 
 static void offer_trouble(struct stage *stage, const struct actor *current, struct options *options)
@@ -95,8 +100,11 @@ static void offer_trouble(struct stage *stage, const struct actor *current, stru
     if (scene->faults && current && can_run(stage, current) && current->flags & STOP_MAY_FAIL)
         offer(options, OPTION_FAULT, COST_FAULT, 0);
     /* Of states that leave the same on disk, one is enough. */
-    if (scene->power && stage->explorer.left.deaths && !explorer_note(&stage->explorer, disk))
-        offer(options, OPTION_POWER, COST_DEATH, 0);
+    if (scene->power && stage->explorer.left.deaths && !explorer_note(&stage->explorer, disk)) {
+        offer(options, OPTION_POWER, COST_DEATH, SOME_LANDS);
+        if (stage_has_removals(stage))
+            offer(options, OPTION_POWER, COST_DEATH, REMOVALS_LAND);
+    }
 }
 
 static uint64_t state_hash(const struct stage *stage, const struct actor *current)
@@ -106,7 +114,7 @@ static uint64_t state_hash(const struct stage *stage, const struct actor *curren
     for (unsigned i = 0; i < stage->actor_count; i++) {
         const struct actor *actor = &stage->actors[i];
 
-        hash = kv_digest_add(hash, actor->history);
+        hash = kv_digest_add(hash, actor->dead ? 0 : actor->history);
         hash = kv_digest_add(hash, actor->state * 4u + actor->dead * 2u + actor->timed_out);
         hash = kv_digest_add(hash, actor->witness.place);
     }
@@ -131,14 +139,18 @@ static void end_all(struct stage *stage)
             die(stage, &stage->actors[i]);
 }
 
-static void fail_power(struct stage *stage)
+static void fail_power(struct stage *stage, enum cut cut)
 {
     uint64_t chance = stage_disk_hash(stage);
 
     end_all(stage);
     stage->power_failed = true;
     stage->ledger.power_failed = 1;
-    kv_memfs_crash(stage->fs, chance % 2 ? KV_MEMFS_DROP : KV_MEMFS_RANDOM, chance);
+    kv_memfs_crash(stage->fs,
+                   cut == REMOVALS_LAND ? KV_MEMFS_REMOVE
+                   : chance % 2         ? KV_MEMFS_DROP
+                                        : KV_MEMFS_RANDOM,
+                   chance);
 }
 
 /* ---- Taking turns */
@@ -173,7 +185,7 @@ static bool all_over(const struct stage *stage)
 /* Do what was decided. True: an actor that lives has the turn. */
 static bool carry_out(struct stage *stage, struct actor *current, const struct option *option)
 {
-    struct actor *actor = &stage->actors[option->actor];
+    struct actor *actor = &stage->actors[option->actor]; /* of a power cut: enum cut */
 
     switch (option->kind) {
     case OPTION_TIME_OUT:
@@ -191,7 +203,7 @@ static bool carry_out(struct stage *stage, struct actor *current, const struct o
     case OPTION_POWER:
         tell(stage, "the power fails", NULL);
         stage->figures.power_cuts++;
-        fail_power(stage);
+        fail_power(stage, (enum cut)option->actor);
         return false;
     case OPTION_FAULT:
         tell(stage, "its sync will fail", current);
@@ -232,6 +244,17 @@ static bool decide(struct stage *stage, struct actor *current)
     return false;
 }
 
+/* Writes are refused because a sync failed, or its maker died or was too long about it: for nothing else. */
+static void check_doubt(struct stage *stage)
+{
+    bool has_cause = stage->faults > 0;
+
+    for (unsigned i = 0; i < stage->actor_count; i++)
+        has_cause |= stage->actors[i].dead || stage->actors[i].timed_out;
+    if (!has_cause && ((const struct kv_page *)stage->lock_file->cached)->refuse_writes)
+        stage_fail(stage, "writes are refused, though nothing has failed and nobody has died");
+}
+
 void stage_stop(struct actor *self, const char *call, const char *subject, unsigned flags)
 {
     struct stage *stage;
@@ -242,6 +265,7 @@ void stage_stop(struct actor *self, const char *call, const char *subject, unsig
     self->call = call;
     self->flags = flags;
     snprintf(self->subject, sizeof(self->subject), "%s", subject);
+    check_doubt(stage);
     (void)decide(stage, self);
     self->history = kv_digest_add(self->history, 1); /* a step further, even if it learns nothing */
     if (stage->trace && !self->dead)
@@ -408,7 +432,7 @@ static bool ends_in_the_dark(const struct stage *stage)
 static void end(struct stage *stage)
 {
     if (ends_in_the_dark(stage))
-        fail_power(stage);
+        fail_power(stage, SOME_LANDS);
     for (unsigned i = 0; i < stage->actor_count; i++)
         do_alone(&stage->actors[i], actor_leave);
     if (!stage->cut_short)

@@ -35,6 +35,7 @@ enum {
 enum stop_flags {
     STOP_MAY_FAIL = 1 << 0, /* the call is a sync that may be made to fail */
     STOP_IS_OWN = 1 << 1,   /* no other actor can tell whether it comes before or behind this */
+    STOP_IS_REST = 1 << 2,  /* it lets others go on: that is no preemption */
 };
 
 struct actor;
@@ -166,8 +167,14 @@ bool stage_wait(struct actor *self);
 /* Files, names, locks and page, summed up in a number. */
 uint64_t stage_files_hash(const struct stage *stage);
 
+/* Has somebody died in a sync, so that nobody knows what it did? */
+bool stage_sync_is_doubtful(const struct stage *stage);
+
 /* What of them would survive a power cut. */
 uint64_t stage_disk_hash(const struct stage *stage);
+
+/* Are there removals of names that are not durable? */
+bool stage_has_removals(const struct stage *stage);
 
 /* Could a waiting actor get its lock now? */
 bool stage_lock_is_free(const struct stage *stage, const struct actor *actor);
