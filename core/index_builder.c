@@ -32,8 +32,7 @@ struct builder {
     const struct kv_interrupt *interrupt;
     struct kv_index_layout layout;
     uint8_t *pages;
-    uint32_t *
-        skips; /* of a bucket: 1 + one behind which all up to that are full; NULL: none is needed */
+    uint32_t *skips; /* of a bucket: 1 + the one to go on with; NULL: none is needed yet */
 };
 
 static uint8_t *item_at(const struct builder *builder, uint64_t first_page, uint64_t i,

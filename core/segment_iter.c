@@ -20,10 +20,9 @@
 #include "segment_private.h"
 
 enum {
-    RING_SIZE = 32,  /* a power of two; how far ahead records are fetched */
-    STEPS_AHEAD = 3, /* of a binary search: seven records */
-    AHEAD_AFTER_COUNT =
-        256, /* entries; asking is a system call, which a short range does without */
+    RING_SIZE = 32,            /* a power of two; how far ahead records are fetched */
+    STEPS_AHEAD = 3,           /* of a binary search: seven records */
+    AHEAD_AFTER_COUNT = 256,   /* entries; asking is a system call */
     BYTES_A_PAGE = 256 * 1024, /* read in sequence, they take about as long as one page alone */
 };
 _Static_assert(RING_SIZE == 2 * KV_BURST_MAX_COUNT, "a burst is read while another is given out");
