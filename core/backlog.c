@@ -4,10 +4,11 @@
 #include "compact.h"
 #include "patience.h"
 
-/* More runs than merges that keep up ever leave. */
 static size_t run_limit(const struct kv_settings *settings)
 {
-    return (size_t)2 * settings->fanout * settings->tiers;
+    struct kv_policy policy = kv_compact_policy(settings);
+
+    return kv_policy_run_limit(&policy);
 }
 
 bool kv_store_is_behind(struct kv_store *store, const struct kv_settings *settings)
@@ -42,10 +43,24 @@ static enum kv_status merge(struct kv_engine *engine, const struct kv_settings *
     return st == KV_INTERRUPTED ? st : KV_OK;
 }
 
+/* Slow down, so that it need not come to more, if the thread that merges is at it. */
+static void keep_pace(struct kv_store *store, const struct kv_settings *settings)
+{
+    struct kv_policy policy = kv_compact_policy(settings);
+    unsigned wait_ms;
+
+    if (!settings->auto_compact || !store->maintainer.running)
+        return;
+    wait_ms = kv_pace_ask(&store->pace, &store->engine, &policy);
+    if (wait_ms > 0 && !kv_maintainer_fails(&store->maintainer))
+        (void)!kv_engine_wait_for_runs(&store->engine, 0, wait_ms);
+}
+
 enum kv_status kv_backlog_reduce(struct kv_store *store, const struct kv_settings *settings)
 {
     enum kv_status st;
 
+    keep_pace(store, settings);
     if (!kv_store_is_behind(store, settings))
         return KV_OK;
     if (store->maintainer.running) {

@@ -1,6 +1,7 @@
 /* What to compact, and for how long: see compact.h. */
 #include "compact.h"
 
+#include "progress.h"
 #include "rewrite.h"
 
 struct kv_policy kv_compact_policy(const struct kv_settings *settings)
@@ -124,12 +125,9 @@ static uint64_t bytes_left(struct kv_engine *engine)
     struct kv_version *version = find_position(engine, &choice, &key);
     uint64_t bytes = 0;
 
-    for (size_t r = 0; r + 1 < choice.run_count; r++) {
-        const struct kv_run_reader *run = version->runs[choice.first_run + r];
-
-        for (size_t s = 0; s < kv_run_segment_count(run); s++)
-            bytes += kv_segment_bytes_past(kv_run_segment(run, s), kv_buffer_slice(&key));
-    }
+    if (choice.run_count > 1)
+        bytes = kv_progress_left(version, choice.first_run, choice.run_count - 1,
+                                 kv_buffer_slice(&key));
     kv_buffer_release(&key);
     kv_version_unref(version);
     return choice.run_count > 1 && bytes == 0 ? 1 : bytes;

@@ -13,7 +13,7 @@
  *
  * What is read where:
  *   manifest        changed holding MANIFEST; read holding MANIFEST or mutex
- *   version, pins, merging_…  under mutex
+ *   version, pins, merging   under mutex
  *   serial          atomic: raised after `version` has been replaced
  *   page words      atomics, through page.h alone; see below
  *
@@ -118,6 +118,16 @@ struct kv_engine_counters {
     _Atomic uint64_t log_bytes, merge_bytes; /* written since opening */
 };
 
+/* What this process is merging: a step of a merge. */
+struct kv_merging {
+    uint64_t id; /* the merge's, or the one that it gets if it takes more steps; 0: nothing */
+    uint64_t first, last;   /* segments that begin the newest and end the oldest run of it */
+    size_t input_count;     /* of its runs; one more may be its output */
+    uint64_t input_bytes;   /* of the inputs' files */
+    uint64_t left_bytes;    /* of them, still to be read, about */
+    uint64_t written_bytes; /* of output, by earlier steps, too */
+};
+
 struct kv_engine {
     struct kv_place place;
     char *path;
@@ -136,8 +146,7 @@ struct kv_engine {
     struct kv_version *version;
     _Atomic uint64_t serial;
     struct kv_pin *pins;
-    uint64_t merging_first,
-        merging_last; /* segments that begin the newest and end the oldest run being merged; 0: none */
+    struct kv_merging merging;
 
     uint64_t nonce_seed, nonce_count; /* WRITER's */
     _Atomic uint64_t synced_ms;       /* monotonic: when a sync last succeeded */

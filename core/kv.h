@@ -377,6 +377,8 @@ struct kv_stats {
     double write_amplification; /* bytes written to data files / bytes of records committed */
     double space_amplification; /* data_bytes / live_bytes; 0 if there is none */
     uint64_t compactions;
+    uint64_t merge_id; /* of the merge under way, or left open; 0: none */
+    uint64_t merge_written_bytes, merge_left_bytes; /* its output so far; still to be read, about */
     uint64_t compactions_since_open, seals_since_open, syncs_since_open;
     uint64_t commits_since_open;
     uint64_t indexes_rebuilt_since_open;

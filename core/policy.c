@@ -18,6 +18,8 @@
 /* No record is smaller: with fewer bytes dead than this, none is. */
 enum { DEAD_MIN_BYTES = 8 };
 
+enum { PRESSURE_MAX = 2 };
+
 /* Consecutive runs, newest first. */
 struct range {
     size_t first;
@@ -214,6 +216,53 @@ struct kv_choice kv_policy_choose(const struct kv_manifest *manifest,
     }
     return choose_garbage(manifest, policy);
 }
+
+/* ---- Pressure */
+
+size_t kv_policy_run_limit(const struct kv_policy *policy)
+{
+    return (size_t)2 * policy->fanout * policy->tier_count;
+}
+
+/* Where a value stands, if `from` is 0 and `to` 1. */
+static double position(double value, double from, double to)
+{
+    double share = (value - from) / (to - from);
+
+    return share < 0 ? 0 : share > PRESSURE_MAX ? PRESSURE_MAX : share;
+}
+
+/* How much of a run counts. */
+static double share_left(const struct kv_headway *headway, size_t run)
+{
+    bool read = run >= headway->first_run && run - headway->first_run < headway->run_count;
+
+    return read ? headway->left_share : 1;
+}
+
+double kv_policy_pressure(const struct kv_manifest *manifest, const struct kv_policy *policy,
+                          const struct kv_headway *headway)
+{
+    double limit = (double)kv_policy_run_limit(policy);
+    double runs = 0, dead_bytes = 0, record_bytes = 0, by_runs, by_garbage = 0;
+
+    for (size_t i = 0; i < manifest->run_count; i++) {
+        struct garbage garbage = garbage_of(&manifest->runs[i]);
+        double share = share_left(headway, i);
+
+        runs += share;
+        dead_bytes += share * (double)garbage.dead_bytes;
+        record_bytes += share * (double)garbage.record_bytes;
+    }
+    dead_bytes -= (double)policy->max_segment_bytes / 2;
+    by_runs = position(runs, limit / 2, limit);
+    if (dead_bytes > 0)
+        by_garbage = position(dead_bytes / record_bytes, policy->garbage_ratio,
+                              (policy->garbage_ratio + 1) / 2);
+    return by_runs > by_garbage ? by_runs : by_garbage;
+}
+
+/* ---- Reasons */
 
 static unsigned dead_percent(const struct kv_run *run)
 {

@@ -52,6 +52,30 @@ struct kv_choice kv_policy_choose(const struct kv_manifest *manifest,
 /* Go on with the open merge of the oldest runs; KV_ACTION_NONE: none is open. */
 struct kv_choice kv_policy_resume_oldest(const struct kv_manifest *manifest);
 
+/* More runs than merges that keep up ever leave. */
+size_t kv_policy_run_limit(const struct kv_policy *policy);
+
+/* Runs that a merge under way is reading (run_count 0: none): `left_share` of them is still to be read. */
+struct kv_headway {
+    size_t first_run, run_count;
+    double left_share;
+};
+
+/*
+ * How far merges have fallen behind writers: 0: not at all, 1: as far as they should, 2: at most. The larger of
+ * what two measures say, each rising from half of its limit or from where the policy would
+ * begin to act:
+ *
+ * - the number of runs, up to kv_policy_run_limit: each read has to ask them all;
+ * - the dead share of everything, from garbage_ratio to half-way between that and 1: the disk space
+ *   that the store takes for nothing. About what two logs hold may be dead without counting:
+ *   a small store that is overwritten again and again has no better.
+ *
+ * What a merge has read counts as gone, so that this falls steadily while it works.
+ */
+double kv_policy_pressure(const struct kv_manifest *manifest, const struct kv_policy *policy,
+                          const struct kv_headway *headway);
+
 /*
  * Why the policy leaves a run, or what it will do with it, now or after other
  * actions: "tier 0 has 2 of 4 runs, 3% dead", "merge: tier 0 has 4 runs",

@@ -7,12 +7,14 @@
 #include "hash.h"
 #include "merge.h"
 #include "mutant.h"
+#include "progress.h"
 #include "record.h"
 #include "segment_writer.h"
 
 enum {
     CHECK_EVERY_COUNT = 256, /* entries between questions for interruption */
     CHECK_EVERY_BYTES = 1024 * 1024,
+    NOTE_EVERY_CHECKS = 16,
     OUTPUT_RECORD_MAX = 1 << 21,   /* bounds the memory that an index takes to build */
     SPARE_BYTES = 8 * 1024 * 1024, /* left free on the device by a merge */
     INTERVAL_SPARE_BYTES = 16 + 2 * KV_KEY_MAX_BYTES, /* the key interval behind the records */
@@ -39,6 +41,8 @@ struct rewrite {
     struct kv_segment_info output;
     bool doubt; /* a manifest that names the output was put in place, perhaps not for good */
     uint64_t unchecked_count, unchecked_bytes;
+    struct kv_merging merging; /* as others know of it */
+    unsigned checks_unnoted;
 };
 
 /* A version and its manifest, and so the range, are of one moment: seals put runs before it. */
@@ -154,6 +158,20 @@ static enum kv_status summarise(struct rewrite *rewrite)
     return st;
 }
 
+/* Tell those who ask how far it is, now and then. */
+static void note_progress(struct rewrite *rewrite, struct kv_slice key)
+{
+    const struct kv_run *output = output_run(rewrite);
+    struct kv_merging *merging = &rewrite->merging;
+
+    if (rewrite->checks_unnoted++ % NOTE_EVERY_CHECKS != 0)
+        return;
+    merging->left_bytes = kv_progress_left(rewrite->version, rewrite->first, rewrite->count, key);
+    merging->written_bytes = (output ? kv_progress_run_bytes(output) : 0) +
+                             (rewrite->writer ? kv_segment_writer_end_bytes(rewrite->writer) : 0);
+    kv_progress_note(rewrite->engine, merging);
+}
+
 static enum kv_status check_interrupted(struct rewrite *rewrite, const struct kv_entry *entry)
 {
     rewrite->unchecked_bytes += entry->size_bytes;
@@ -161,6 +179,7 @@ static enum kv_status check_interrupted(struct rewrite *rewrite, const struct kv
         rewrite->unchecked_bytes < CHECK_EVERY_BYTES)
         return KV_OK;
     rewrite->unchecked_count = rewrite->unchecked_bytes = 0;
+    note_progress(rewrite, entry->key);
     if (kv_interrupt_asked(&rewrite->interrupt))
         return kv_fail(KV_INTERRUPTED, "%s: compaction was interrupted", rewrite->engine->path);
     return KV_OK;
@@ -406,22 +425,20 @@ static enum kv_status publish(struct rewrite *rewrite)
     return st;
 }
 
-/* Note what is being merged, for those who ask; NULL: nothing any more. */
-static void note_merging(struct kv_engine *engine, const struct rewrite *rewrite)
+/* What is about to be merged. */
+static void begin_progress(struct rewrite *rewrite)
 {
-    uint64_t first = 0, last = 0;
+    const struct kv_run *newest = &rewrite->manifest.runs[rewrite->first];
+    const struct kv_run *oldest = newest + rewrite->choice.run_count - 1;
+    struct kv_merging *merging = &rewrite->merging;
 
-    if (rewrite) {
-        const struct kv_run *newest = &rewrite->manifest.runs[rewrite->first];
-        const struct kv_run *oldest = newest + rewrite->choice.run_count - 1;
-
-        first = newest->segments[0].number;
-        last = oldest->segments[oldest->segment_count - 1].number;
-    }
-    pthread_mutex_lock(&engine->mutex);
-    engine->merging_first = first;
-    engine->merging_last = last;
-    pthread_mutex_unlock(&engine->mutex);
+    merging->id = rewrite->has_output ? oldest->merge_id : rewrite->manifest.last_merge_id + 1;
+    merging->first = newest->segments[0].number;
+    merging->last = oldest->segments[oldest->segment_count - 1].number;
+    merging->input_count = rewrite->count;
+    for (size_t r = 0; r < rewrite->count; r++)
+        merging->input_bytes += kv_progress_run_bytes(newest + r);
+    note_progress(rewrite, done_up_to(rewrite));
 }
 
 /* Carry out the choice, or its next step. */
@@ -433,7 +450,7 @@ static enum kv_status carry_out(struct rewrite *rewrite, uint64_t *written_bytes
     enum kv_status st = KV_OK;
 
     if (writes) {
-        note_merging(engine, rewrite);
+        begin_progress(rewrite);
         st = summarise(rewrite);
         if (st == KV_OK)
             st = copy_live(rewrite);
@@ -441,7 +458,7 @@ static enum kv_status carry_out(struct rewrite *rewrite, uint64_t *written_bytes
     output_bytes = rewrite->output.end_bytes;
     if (st == KV_OK)
         st = publish(rewrite);
-    note_merging(engine, NULL);
+    kv_progress_note(engine, NULL);
     if (st == KV_OK && writes) {
         *written_bytes += output_bytes;
         atomic_fetch_add_explicit(&engine->counters.compactions, rewrite->is_last,

@@ -3,8 +3,9 @@
  *
  * Records are encoded into a buffer and written from it about a megabyte at a
  * time. Space is allocated ahead in steps, so that a full disk shows before
- * much is written, and write-back is started as soon as bytes are out, so that
- * the sync at the end is short. The header comes last: a file that was left
+ * much is written, and write-back is started as soon as bytes are out. Every few
+ * of them the writer waits until they are on disk: what else wants to be there, a commit
+ * perhaps, then never finds a long queue before it. The header comes last: a file that was left
  * unfinished begins with zeros and is no segment.
  */
 #include "segment_writer.h"
@@ -24,6 +25,7 @@ enum {
     BUFFER_BYTES = 1 << 20,
     ALLOCATE_MIN_BYTES = 64 << 10,
     ALLOCATE_MAX_BYTES = 64 << 20,
+    SYNC_EVERY_BYTES = 8 << 20,
     INTERVAL_HEAD_BYTES = 12,
     INTERVAL_MAX_BYTES = INTERVAL_HEAD_BYTES + 2 * KV_KEY_MAX_BYTES,
 };
@@ -38,6 +40,7 @@ struct kv_segment_writer {
 
     struct kv_buffer buffer;  /* encoded, not written yet */
     uint64_t written_bytes;   /* the file up to the buffer */
+    uint64_t synced_bytes;    /* of them are on disk for sure */
     uint64_t allocated_bytes; /* the file's length */
 
     struct kv_segment_info info; /* grows with each entry; max_key is the last key */
@@ -127,6 +130,12 @@ static enum kv_status allocate(struct kv_segment_writer *writer, uint64_t end_by
     return st;
 }
 
+static enum kv_status sync_written(struct kv_segment_writer *writer)
+{
+    writer->synced_bytes = writer->written_bytes;
+    return kv_io_sync(writer->file);
+}
+
 static enum kv_status flush(struct kv_segment_writer *writer)
 {
     struct kv_buffer *buffer = &writer->buffer;
@@ -145,6 +154,8 @@ static enum kv_status flush(struct kv_segment_writer *writer)
     buffer->size = 0;
     if (buffer->capacity > 2 * BUFFER_BYTES)
         kv_buffer_release(buffer); /* it held one huge row */
+    if (st == KV_OK && writer->written_bytes >= writer->synced_bytes + SYNC_EVERY_BYTES)
+        st = sync_written(writer);
     return st;
 }
 
@@ -244,7 +255,7 @@ static enum kv_status write_body(struct kv_segment_writer *writer, struct kv_sli
         st = flush(writer);
     if (st == KV_OK)
         st = kv_io_truncate(writer->file, writer->written_bytes);
-    return st == KV_OK ? kv_io_sync(writer->file) : st;
+    return st == KV_OK ? sync_written(writer) : st;
 }
 
 static enum kv_status write_header(struct kv_segment_writer *writer)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "compact.h"
+#include "progress.h"
 #include "store.h"
 
 enum {
@@ -13,7 +14,7 @@ enum {
 struct view {
     struct kv_snapshot *snapshot;
     struct kv_manifest manifest;
-    size_t merging_first, merging_end; /* runs that are being merged */
+    struct kv_progress progress; /* of the merge under way here, else of the oldest open one */
     uint32_t log_end_bytes;
     uint32_t log_record_count; /* at least those in the snapshot */
 };
@@ -24,18 +25,26 @@ static void view_release(struct view *view)
     kv_snapshot_free(view->snapshot);
 }
 
-/* Which runs of the manifest are being merged? Under the engine's mutex. */
-static void note_merging(struct view *view, const struct kv_engine *engine)
+/* What is being merged? If nothing is here: what has another process, or an earlier one, left open? */
+static void find_progress(struct view *view, const struct kv_merging *merging)
 {
-    size_t last = kv_manifest_find_run(&engine->manifest, engine->merging_last);
+    struct kv_choice open = kv_policy_resume_oldest(&view->manifest);
 
-    view->merging_first = kv_manifest_find_run(&engine->manifest, engine->merging_first);
-    view->merging_end = last == SIZE_MAX ? 0 : last + 1;
+    view->progress = kv_progress_of_merging(merging, &view->manifest);
+    if (view->progress.merge_id == 0)
+        view->progress = kv_progress_of_open(view->snapshot->pin.version, &view->manifest, &open);
+}
+
+static bool is_merging(const struct view *view, size_t run)
+{
+    return run >= view->progress.first_run &&
+           run - view->progress.first_run < view->progress.run_count;
 }
 
 static enum kv_status view_open(struct kv_store *store, struct view *view)
 {
     enum kv_status st = kv_snapshot_new(store, &view->snapshot);
+    struct kv_merging merging = {0};
     bool same = false;
 
     view->manifest = (struct kv_manifest){0};
@@ -47,7 +56,7 @@ static enum kv_status view_open(struct kv_store *store, struct view *view)
         pthread_mutex_lock(&store->engine.mutex);
         same = view->snapshot->pin.version == store->engine.version;
         st = kv_manifest_copy(&view->manifest, &store->engine.manifest);
-        note_merging(view, &store->engine);
+        merging = store->engine.merging;
         pthread_mutex_unlock(&store->engine.mutex);
         if (!same)
             kv_snapshot_release(view->snapshot);
@@ -56,6 +65,7 @@ static enum kv_status view_open(struct kv_store *store, struct view *view)
         view_release(view);
         return st;
     }
+    find_progress(view, &merging);
     const struct kv_log *log = view->snapshot->pin.version->log;
     view->log_end_bytes = (uint32_t)kv_log_offset(log, view->snapshot->lsn);
     view->log_record_count = kv_memtable_count(&log->memtable);
@@ -189,6 +199,9 @@ static void add_counters(struct kv_engine *engine, const struct view *view, stru
 
     out->generation = manifest->generation;
     out->compactions = manifest->compaction_count;
+    out->merge_id = view->progress.merge_id;
+    out->merge_written_bytes = view->progress.written_bytes;
+    out->merge_left_bytes = view->progress.left_bytes;
     out->compactions_since_open = atomic_load(&engine->counters.compactions);
     out->seals_since_open = atomic_load(&engine->counters.seals);
     out->syncs_since_open = atomic_load(&engine->counters.syncs);
@@ -294,6 +307,13 @@ static enum kv_status report_segment(const struct reporting *reporting,
     return reporting->each(reporting->context, &report);
 }
 
+static void write_progress(const struct kv_progress *progress, char reason[REASON_BYTES])
+{
+    snprintf(reason, REASON_BYTES, "merge %llu: %llu bytes written, %llu to read",
+             (unsigned long long)progress->merge_id, (unsigned long long)progress->written_bytes,
+             (unsigned long long)progress->left_bytes);
+}
+
 static enum kv_status report_run(const struct reporting *reporting, size_t r, bool merging)
 {
     const struct kv_manifest *manifest = &reporting->view->manifest;
@@ -301,7 +321,10 @@ static enum kv_status report_run(const struct reporting *reporting, size_t r, bo
     char reason[REASON_BYTES];
     enum kv_status st = KV_OK;
 
-    kv_policy_reason(manifest, &reporting->policy, r, reason, sizeof(reason));
+    if (is_merging(reporting->view, r))
+        write_progress(&reporting->view->progress, reason);
+    else
+        kv_policy_reason(manifest, &reporting->policy, r, reason, sizeof(reason));
     for (size_t s = 0; s < run->segment_count && st == KV_OK; s++)
         st = report_segment(reporting, &run->segments[s], run->tier,
                             (unsigned)r + 1 + kv_manifest_has_unindexed(manifest), merging, reason);
@@ -352,9 +375,7 @@ enum kv_status kv_store_segments(struct kv_store *store, const struct kv_setting
     if (st == KV_OK && kv_manifest_has_unindexed(&view.manifest))
         st = report_unindexed(&reporting);
     for (size_t r = 0; r < view.manifest.run_count && st == KV_OK; r++)
-        st = report_run(&reporting, r,
-                        view.manifest.runs[r].merge_id != 0 ||
-                            (r >= view.merging_first && r < view.merging_end));
+        st = report_run(&reporting, r, view.manifest.runs[r].merge_id != 0 || is_merging(&view, r));
     view_release(&view);
     return st;
 }

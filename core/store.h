@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "kv.h"
 #include "maintain.h"
+#include "pace.h"
 
 struct kv_store {
     struct kv_engine engine;
@@ -18,7 +19,8 @@ struct kv_store {
     bool temporary;
     bool claimed;                    /* see kv_store_claim: nobody uses it */
     struct kv_maintainer maintainer; /* not running in the foreground, and in read-only stores */
-    struct kv_store *next;           /* in the registry */
+    struct kv_pace pace;
+    struct kv_store *next; /* in the registry */
 };
 
 enum { KV_CACHE_LINE_BYTES = 64 };

@@ -65,6 +65,9 @@ static void write_history(const struct sheet *sheet, const struct kv_stats *stat
     real(sheet, "write_amplification", stats->write_amplification);
     real(sheet, "space_amplification", stats->space_amplification);
     integer(sheet, "compactions", stats->compactions);
+    integer(sheet, "merge_id", stats->merge_id);
+    integer(sheet, "merge_written_bytes", stats->merge_written_bytes);
+    integer(sheet, "merge_left_bytes", stats->merge_left_bytes);
     integer(sheet, "generation", stats->generation);
     integer(sheet, "compactions_since_open", stats->compactions_since_open);
     integer(sheet, "seals_since_open", stats->seals_since_open);

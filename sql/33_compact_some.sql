@@ -11,6 +11,9 @@ DELETE FROM plain WHERE id BETWEEN 1000 AND 2000;
 SELECT kv_compact('kv', '100KB') > 0;
 -- What is merged and what is not are one table.
 SELECT DISTINCT state FROM kv_segments('kv') ORDER BY state;
+-- How far it has come: what was written, and what is still to be read.
+SELECT stat, value > 0 FROM kv_stats('kv') WHERE stat GLOB 'merge_*';
+SELECT DISTINCT reason GLOB 'merge [1-9]*: [1-9]* bytes written, [1-9]* to read' FROM kv_segments('kv') WHERE state = 'merging';
 SELECT (SELECT count(*) FROM (SELECT * FROM kv EXCEPT SELECT * FROM plain)),
        (SELECT count(*) FROM (SELECT * FROM plain EXCEPT SELECT * FROM kv));
 SELECT * FROM kv_check('kv');
@@ -28,6 +31,7 @@ SELECT (SELECT count(*) FROM (SELECT * FROM kv EXCEPT SELECT * FROM plain)),
        (SELECT count(*) FROM (SELECT * FROM plain EXCEPT SELECT * FROM kv));
 SELECT kv_compact('kv', '1s'), kv_compact('kv') >= 0, kv_compact('kv', 1000000);
 SELECT count(DISTINCT run) FROM kv_segments('kv') WHERE state <> 'active';
+SELECT stat, value FROM kv_stats('kv') WHERE stat GLOB 'merge_*';
 SELECT * FROM kv_check('kv');
 
 -- A budget is a size or a time.

@@ -360,7 +360,7 @@ START_TEST(test_compact_inherits)
     ck_assert_uint_eq(info->record_count, 2);
     ck_assert_uint_eq(engine_of(&world)->manifest.compaction_count, 1);
     ck_assert_uint_eq(engine_of(&world)->manifest.merge_bytes_written, info->end_bytes);
-    ck_assert_uint_eq(engine_of(&world)->merging_first, 0);
+    ck_assert_uint_eq(engine_of(&world)->merging.id, 0);
 }
 END_TEST
 
@@ -443,7 +443,7 @@ START_TEST(test_compact_interrupted)
         ck_assert(st == KV_INTERRUPTED || (st == KV_OK && run_count() == 1));
         ck_assert_uint_eq(world_digest(&world), digest);
         world_check(&world);
-        ck_assert_uint_eq(engine_of(&world)->merging_first, 0);
+        ck_assert_uint_eq(engine_of(&world)->merging.id, 0);
     }
     ck_assert_uint_gt(tries, 4);
     ck_assert_uint_eq(world_stats(&world).keys, 1500);

@@ -235,6 +235,51 @@ START_TEST(test_patience_with_a_thread_is_rewarded)
 }
 END_TEST
 
+/* Begin and end a transaction; how long it was to wait for the pace's sake. (Time stands still in memory.) */
+static uint64_t paced_ms(void)
+{
+    uint64_t before_ms = world.store->pace.at_ms;
+    struct kv_txn *txn;
+
+    ck_kv(kv_txn_begin(world.store, &settings, &txn));
+    kv_txn_abort(txn);
+    return world.store->pace.at_ms - before_ms;
+}
+
+static void put_large_row(void)
+{
+    static const uint8_t row[100000] = {1};
+    struct kv_txn *txn;
+
+    ck_kv(kv_txn_begin(world.store, &settings, &txn));
+    ck_kv(kv_txn_put(txn, kv_slice_text("a"), kv_slice_of(row, sizeof(row))));
+    ck_kv(kv_txn_commit(txn));
+}
+
+/*
+ * Goal: who writes faster than the thread merges is slowed down, also one who waits for
+ * nobody, and only while there are too many runs.
+ */
+START_TEST(test_patience_keeps_pace_with_the_thread)
+{
+    pile_up();
+    open_with_thread();
+    settings.busy_timeout_ms = 0;
+    ck_kv(kv_engine_take_compactor(&world.store->engine, 0)); /* the thread does not get on */
+    paced_ms();                                               /* what was before is not charged */
+    put_large_row();
+    ck_assert_uint_eq(paced_ms(), KV_PACE_WAIT_MAX_MS);
+    settings.auto_compact = false;
+    put_large_row();
+    ck_assert_uint_eq(paced_ms(), 0);
+    kv_engine_drop_compactor(&world.store->engine);
+    ck_kv(kv_compact(world.store, &settings, NULL));
+    settings.auto_compact = true;
+    put_large_row();
+    ck_assert_uint_eq(paced_ms(), 0);
+}
+END_TEST
+
 /* Spoil the middle of every sealed segment. */
 static enum kv_status spoil(void *context, const struct kv_segment_report *report)
 {
@@ -318,6 +363,7 @@ int main(void)
     tcase_add_loop_test(all, test_patience_with_merges_can_be_interrupted, 0, 4);
     tcase_add_test(all, test_patience_is_not_for_merges_that_are_off);
     tcase_add_test(all, test_patience_with_a_thread_is_rewarded);
+    tcase_add_test(all, test_patience_keeps_pace_with_the_thread);
     tcase_add_test(all, test_patience_is_not_for_merges_that_fail);
     tcase_add_loop_test(all, test_patience_with_a_check_of_the_log_ends, 0, 4);
     suite_add_tcase(suite, all);

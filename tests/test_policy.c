@@ -303,6 +303,56 @@ START_TEST(test_policy_reason_never_exceeds_100_percent)
 }
 END_TEST
 
+/* ---- Pressure */
+
+struct pressure_example {
+    unsigned run_count, dead_percent; /* runs of one unit each */
+    unsigned first, count;            /* of them a merge is reading these … */
+    double left_share;                /* … and has still so much to read */
+    double expected;
+};
+
+/* fanout 2, tiers 8: at most 32 runs; garbage_ratio 0.35; 0.7 units of garbage weigh nothing. */
+static const struct pressure_example pressure_examples[] = {
+    {0, 0, 0, 0, 1, 0},
+    {16, 0, 0, 0, 1, 0},
+    {24, 0, 0, 0, 1, 0.5},
+    {32, 0, 0, 0, 1, 1},
+    {48, 0, 0, 0, 1, 2},
+    {90, 0, 0, 0, 1, 2},
+    {10, 40, 0, 0, 1, 0},
+    {10, 50, 0, 0, 1, (0.5 - 0.07 - 0.35) / 0.325},
+    {10, 100, 0, 0, 1, (1 - 0.07 - 0.35) / 0.325},
+    {1, 70, 0, 0, 1, 0},
+    /* The larger one counts. */
+    {20, 50, 0, 0, 1, (0.5 - 0.035 - 0.35) / 0.325},
+    {28, 50, 0, 0, 1, 0.75},
+    /* What has been read counts no more. */
+    {32, 0, 4, 16, 1, 1},
+    {32, 0, 4, 16, 0.5, 0.5},
+    {32, 0, 4, 16, 0, 0},
+    {10, 100, 0, 10, 0.5, (1 - 0.14 - 0.35) / 0.325},
+    {10, 100, 0, 10, 0, 0},
+};
+
+START_TEST(test_policy_pressure)
+{
+    const struct pressure_example *example = &pressure_examples[_i];
+    struct kv_headway headway = {example->first, example->count, example->left_share};
+    struct kv_manifest manifest = empty_manifest();
+    struct kv_policy policy = policy_of(2, 8);
+    char word[16];
+
+    policy.max_segment_bytes = UNIT_BYTES * 14 / 10;
+    snprintf(word, sizeof(word), "0:az%u", example->dead_percent);
+    for (unsigned i = 0; i < example->run_count; i++)
+        add_word(&manifest, word);
+    ck_assert_double_eq_tol(kv_policy_pressure(&manifest, &policy, &headway), example->expected,
+                            1e-9);
+    kv_manifest_release(&manifest);
+}
+END_TEST
+
 /* ---- Carrying it out */
 
 static uint64_t random_state;
@@ -416,6 +466,18 @@ static struct kv_policy random_policy(void)
     return policy;
 }
 
+static struct kv_manifest random_manifest(void)
+{
+    struct kv_manifest manifest = empty_manifest();
+    unsigned tier = 0;
+
+    for (size_t count = random_below(80); count > 0; count--) {
+        tier += random_below(10) == 0 && tier + 1 < KV_TIER_COUNT;
+        add_random_run(&manifest, manifest.run_count, tier);
+    }
+    return manifest;
+}
+
 /*
  * Goal: from any manifest the choices come to an end, with no full tier left
  * and nothing lost; the manifest is VALID after each.
@@ -425,18 +487,29 @@ START_TEST(test_policy_settles)
     random_state = (uint64_t)_i;
     for (int round = 0; round < 300; round++) {
         struct kv_policy policy = random_policy();
-        struct kv_manifest manifest = empty_manifest();
-        unsigned tier = 0;
-        uint64_t live;
+        struct kv_manifest manifest = random_manifest();
+        uint64_t live = all_live_bytes(&manifest);
 
-        for (size_t count = random_below(80); count > 0; count--) {
-            tier += random_below(10) == 0 && tier + 1 < KV_TIER_COUNT;
-            add_random_run(&manifest, manifest.run_count, tier);
-        }
-        live = all_live_bytes(&manifest);
         settle(&manifest, &policy);
         assert_settled(&manifest, &policy);
         ck_assert_uint_eq(all_live_bytes(&manifest), live);
+        kv_manifest_release(&manifest);
+    }
+}
+END_TEST
+
+/* Goal: a store that the policy leaves as it is exerts none, so that nobody waits for nothing. */
+START_TEST(test_policy_pressure_ends)
+{
+    const struct kv_headway none = {0};
+
+    random_state = (uint64_t)_i + 200;
+    for (int round = 0; round < 300; round++) {
+        struct kv_policy policy = random_policy();
+        struct kv_manifest manifest = random_manifest();
+
+        settle(&manifest, &policy);
+        ck_assert_double_eq(kv_policy_pressure(&manifest, &policy, &none), 0);
         kv_manifest_release(&manifest);
     }
 }
@@ -480,9 +553,11 @@ int main(void)
     tcase_add_test(tables, test_policy_ignores_less_than_a_record);
     tcase_add_test(tables, test_policy_reasons);
     tcase_add_test(tables, test_policy_reason_never_exceeds_100_percent);
+    tcase_add_loop_test(tables, test_policy_pressure, 0, COUNT_OF(pressure_examples));
     suite_add_tcase(suite, tables);
     tcase_set_timeout(simulation, 60);
     tcase_add_loop_test(simulation, test_policy_settles, 0, 4);
+    tcase_add_loop_test(simulation, test_policy_pressure_ends, 0, 4);
     tcase_add_loop_test(simulation, test_policy_keeps_up, 0, 4);
     suite_add_tcase(suite, simulation);
     return kv_run_suite(suite);

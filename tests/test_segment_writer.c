@@ -181,6 +181,34 @@ START_TEST(test_segment_writer_header_and_interval)
 END_TEST
 
 /* Goal: rows larger than the buffer, and larger than an allocation step, are written whole. */
+/*
+ * Goal: what is written does not pile up before the disk, where it would be in
+ * everybody's way: it is synced as it comes.
+ */
+START_TEST(test_segment_writer_syncs_on_the_way)
+{
+    enum { MEGABYTES = 40 };
+    static const uint8_t row[1 << 20] = {7};
+    struct kv_segment_writer *writer;
+    struct fixture fixture;
+    uint64_t before;
+
+    fixture_init(&fixture);
+    before = kv_memfs_calls(fixture.fs, KV_MEMFS_SYNC);
+    ck_kv(kv_segment_writer_open(&fixture.place, NUMBER, BASE_SEQ, &writer));
+    for (uint8_t i = 0; i < MEGABYTES; i++) {
+        struct kv_entry entry = {
+            .key = kv_slice_of(&i, 1), .row = kv_slice_of(row, sizeof(row)), .seq = BASE_SEQ};
+
+        ck_kv(kv_segment_writer_append(writer, &entry));
+        ck_assert_uint_ge(kv_memfs_calls(fixture.fs, KV_MEMFS_SYNC) - before, i / 10);
+    }
+    ck_assert_uint_le(kv_memfs_calls(fixture.fs, KV_MEMFS_SYNC) - before, MEGABYTES / 8);
+    kv_segment_writer_close(writer);
+    fixture_release(&fixture);
+}
+END_TEST
+
 START_TEST(test_segment_writer_large_rows)
 {
     enum { ROW_BYTES = 5 << 20, ROWS = 4 };
@@ -388,6 +416,7 @@ int main(void)
                         sizeof(COUNTS) / sizeof(COUNTS[0]));
     tcase_add_test(written, test_segment_writer_header_and_interval);
     tcase_add_test(written, test_segment_writer_large_rows);
+    tcase_add_test(written, test_segment_writer_syncs_on_the_way);
     tcase_add_test(written, test_segment_writer_on_the_real_system);
     tcase_add_loop_test(wrong, test_segment_writer_refuses_wrong_order, 0, 2);
     tcase_add_test(wrong, test_segment_writer_never_replaces_a_file);

@@ -100,7 +100,7 @@ static void report_speed(struct growth *growth)
     double rows = (double)growth->rows;
     uint64_t reads = growth->rows < 1000000 ? growth->rows : 1000000;
     double fill_seconds = write_rows(growth, 0);
-    double merge_seconds = bench_settle();
+    double merge_seconds = bench_settle_store(growth->store);
 
     report(growth, "fillrandom", "us", fill_seconds * 1e6 / rows);
     report(growth, "until merged", "ms", merge_seconds * 1e3);
@@ -116,7 +116,7 @@ static void report_amplification(struct growth *growth, uint64_t written_before_
 
     write_rows(growth, 1);
     write_rows(growth, 2);
-    bench_settle();
+    bench_settle_store(growth->store);
     must(kv_store_stats(growth->store, &stats));
     report(growth, "write amplification", "ratio", stats.write_amplification);
     report(growth, "written to disk for a byte", "ratio",

@@ -204,7 +204,7 @@ int main(void)
     must(kv_store_open(directory, &open_options, &bench.store));
     json = bench_json_open(&options, "bench_latency");
     write_measured(&bench, &fill);
-    bench_settle();
+    bench_settle_store(bench.store);
     measure_idle(&bench, json);
     measure_beside_writes(&bench, json);
     putchar('\n');

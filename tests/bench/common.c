@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kv.h"
+
 struct bench_json {
     FILE *file;
 };
@@ -27,7 +29,7 @@ void bench_fail(const char *format, ...)
     exit(EXIT_FAILURE);
 }
 
-static uint64_t number_from_environment(const char *name, uint64_t otherwise)
+uint64_t bench_number(const char *name, uint64_t otherwise)
 {
     const char *text = getenv(name);
     char *end;
@@ -46,9 +48,9 @@ struct bench_options bench_options(uint64_t rows)
     struct bench_options options = {0};
     const char *directory = getenv("BENCH_DIR");
 
-    options.rows = number_from_environment("BENCH_ROWS", rows);
-    options.value_bytes = number_from_environment("BENCH_VALUE_BYTES", 100);
-    options.runs = (unsigned)number_from_environment("BENCH_RUNS", 3);
+    options.rows = bench_number("BENCH_ROWS", rows);
+    options.value_bytes = bench_number("BENCH_VALUE_BYTES", 100);
+    options.runs = (unsigned)bench_number("BENCH_RUNS", 3);
     if (options.runs > BENCH_RUNS_MAX)
         bench_fail("BENCH_RUNS is at most %d", BENCH_RUNS_MAX);
     if (options.value_bytes > 65536)
@@ -170,6 +172,29 @@ double bench_settle(void)
         before = now;
     }
     return last_change - start;
+}
+
+/* Does the policy leave a segment as it is? */
+static enum kv_status look_at_segment(void *context, const struct kv_segment_report *report)
+{
+    bool *settled = context;
+
+    *settled &= report->state == KV_SEGMENT_ACTIVE || strncmp(report->reason, "tier ", 5) == 0;
+    return KV_OK;
+}
+
+double bench_settle_store(struct kv_store *store)
+{
+    double start = bench_seconds();
+    bool settled = false;
+
+    while (!settled) {
+        usleep(1000);
+        settled = true;
+        if (kv_store_segments(store, NULL, look_at_segment, &settled) != KV_OK)
+            bench_fail("%s", kv_message());
+    }
+    return bench_seconds() - start;
 }
 
 static int compare_doubles(const void *a, const void *b)

@@ -26,6 +26,9 @@ struct bench_options {
 /* From the environment; `rows` is the default for BENCH_ROWS. */
 struct bench_options bench_options(uint64_t rows);
 
+/* A positive number from the environment, or `otherwise` if it is not set. */
+uint64_t bench_number(const char *name, uint64_t otherwise);
+
 /* Print to stderr and end the program, with exit code 1. */
 void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 #define bench_check(condition)                                                                     \
@@ -64,6 +67,10 @@ uint64_t bench_read_bytes(pid_t process);
  * have nothing left to merge. Returns the seconds until the last write.
  */
 double bench_settle(void);
+
+/* The same of a store that is open here, which says when nothing is left to merge. */
+struct kv_store;
+double bench_settle_store(struct kv_store *store);
 
 /* Sorts, and returns the middle one, or the mean of the middle two. */
 double bench_median(double *values, unsigned count);
