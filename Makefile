@@ -5,7 +5,8 @@
 # TORTURE=<n>       how many times as long `make torture` takes (default: 1)
 # FUZZ_SECONDS=<n>  how long `make fuzz` takes for each target (default: 60)
 # BENCH_DIR=<dir>   where benchmarks keep data and figures (default: build/bench)
-# BENCH_ROWS, BENCH_VALUE_BYTES, BENCH_RUNS  scale them; BENCH_GROWTH=1 adds 10,000,000 rows
+# BENCH_ROWS, BENCH_VALUE_BYTES, BENCH_RUNS, BENCH_SECONDS  scale them; BENCH_GROWTH=1 adds
+#                   10,000,000 rows, and 5 minutes of overwriting
 # CC, CFLAGS        as usual
 BUILD    ?= build
 CFLAGS   ?= -O2 -g
@@ -267,7 +268,7 @@ bench: ## measure beside an ordinary table and other stores (BENCH_ROWS, BENCH_R
 	@.ci/install build bench
 	@$(MAKE_QUIETLY) $(BUILD)/kv.so $(BENCHES)
 	@mkdir -p $(BENCH_DIR)
-	@for program in engine open cold latency growth ycsb sql flooding; do \
+	@for program in engine open cold latency growth steady ycsb sql flooding; do \
 	    $(RUN) $(BUILD)/bench_$$program || exit 1; done
 	@gnuplot -e "directory='$(BENCH_DIR)'" tests/bench/plot.gnuplot
 

@@ -1,5 +1,6 @@
 # Compare figures with goals: awk -f check.awk goals.txt bench_*.json
-# Exit code 1 if one falls short by more than 20 %, or nothing was measured.
+# Exit code 1 if one falls short by more than 20 %, was measured with another number of
+# rows than the goals are meant for, or nothing was measured.
 function program_of(path) {
     sub(/.*\//, "", path)
     sub(/\.json$/, "", path)
@@ -7,6 +8,11 @@ function program_of(path) {
 }
 
 BEGIN { FS = "\t" }
+
+FILENAME ~ /\.txt$/ && $1 == "rows" {
+    rows = $2
+    next
+}
 
 FILENAME ~ /\.txt$/ && !/^#/ {
     goals++
@@ -32,6 +38,12 @@ END {
             printf "%-13s %-26s %10s  %s %-9s %s\n", program[i], what[i], "-", direction[i], limit[i], verdict
             continue
         }
+        if (figure[program[i], "rows"] != rows) {
+            refused++
+            printf "%-13s %-26s %10s  %s %-9s %s\n", program[i], what[i], "-", direction[i], limit[i],
+                "REFUSED: measured with " figure[program[i], "rows"] + 0 " rows, not " rows
+            continue
+        }
         value = figure[program[i], above[i]]
         if (below[i] != "")
             value /= figure[program[i], below[i]]
@@ -42,5 +54,7 @@ END {
             passes ? "PASS" : "SHORT"
     }
     printf "%d measured, %d short by more than 20 %%\n", measured, short
-    exit short > 0 || measured == 0
+    if (refused > 0)
+        printf "%d refused: the goals are for BENCH_ROWS=%d\n", refused, rows
+    exit short > 0 || refused > 0 || measured == 0
 }

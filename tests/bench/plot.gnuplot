@@ -18,3 +18,23 @@ do for [program in "bench_sql bench_engine bench_ycsb"] {
             1 with lines linecolor "black" notitle
     }
 }
+
+# How the speed lasts: what each second of overwriting was like.
+series = system("ls '" . directory . "'/bench_steady-*.dat 2>/dev/null")
+set title "overwriting in random order, second by second"
+unset logscale y
+set xtics norotate
+set bmargin 4
+set yrange [0:*]
+set y2range [0:*]
+set y2tics
+set ytics nomirror
+set xlabel "second"
+set ylabel "rows a second"
+set y2label "space amplification"
+set style data lines
+do for [figures in series] {
+    set output figures[1:strlen(figures) - 3] . "svg"
+    plot figures using "second":"rows" title "rows a second" linewidth 2, \
+        figures using "second":"space_amplification" axes x1y2 title "space amplification" linewidth 2
+}
