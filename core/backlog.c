@@ -43,7 +43,7 @@ static enum kv_status merge(struct kv_engine *engine, const struct kv_settings *
     return st == KV_INTERRUPTED ? st : KV_OK;
 }
 
-/* Slow down, so that it need not come to more, if the thread that merges is at it. */
+/* Slow down, so that it need not come to more. Whoever waits sees to it that the thread is at it. */
 static void keep_pace(struct kv_store *store, const struct kv_settings *settings)
 {
     struct kv_policy policy = kv_compact_policy(settings);
@@ -52,8 +52,10 @@ static void keep_pace(struct kv_store *store, const struct kv_settings *settings
     if (!settings->auto_compact || !store->maintainer.running)
         return;
     wait_ms = kv_pace_ask(&store->pace, &store->engine, &policy);
-    if (wait_ms > 0 && !kv_maintainer_fails(&store->maintainer))
-        (void)!kv_engine_wait_for_runs(&store->engine, 0, wait_ms);
+    if (wait_ms == 0 || kv_maintainer_fails(&store->maintainer))
+        return;
+    kv_maintainer_note_seal(&store->maintainer, settings);
+    (void)!kv_engine_wait_for_runs(&store->engine, 0, wait_ms); /* however few there are */
 }
 
 enum kv_status kv_backlog_reduce(struct kv_store *store, const struct kv_settings *settings)

@@ -129,7 +129,8 @@ enum kv_status kv_get(struct kv_store *store, struct kv_slice key, void **row,
 
 /*
  * Start one: waits for another writer up to settings->busy_timeout_ms (KV_BUSY),
- * unless settings->interrupted says so meanwhile (KV_INTERRUPTED).
+ * unless settings->interrupted says so meanwhile (KV_INTERRUPTED). While merges
+ * in the background are behind, it returns up to 100 ms later, whatever busy_timeout_ms is.
  * `settings` NULL: the store's; else it must stay valid until the end of the
  * transaction. KV_READONLY; KV_IOERR also when an earlier failure has left
  * the store refusing writes.

@@ -280,6 +280,28 @@ START_TEST(test_patience_keeps_pace_with_the_thread)
 }
 END_TEST
 
+/*
+ * Goal: nobody is slowed down for the sake of merges that nobody makes.
+ * Method: the thread was told not to merge, by another user; who is slowed down tells it better.
+ */
+START_TEST(test_patience_keeps_pace_with_a_thread_at_work)
+{
+    uint64_t waited_ms;
+
+    pile_up();
+    world.options.settings.auto_compact = false;
+    open_with_thread();
+    settings.fanout = 3;               /* there are more runs than should be, but not too many */
+    settings.segment_bytes = 16 << 20; /* sealing would tell it, too */
+    settings.busy_timeout_ms = 0;
+    for (waited_ms = 0; waited_ms == 0; waited_ms = paced_ms())
+        put_large_row();
+    for (int i = 0; i < 40 && world_stats(&world).runs >= settings.fanout; i++)
+        sleep_ms(STEP_MS);
+    ck_assert_uint_lt(world_stats(&world).runs, settings.fanout);
+}
+END_TEST
+
 /* Spoil the middle of every sealed segment. */
 static enum kv_status spoil(void *context, const struct kv_segment_report *report)
 {
@@ -364,6 +386,7 @@ int main(void)
     tcase_add_test(all, test_patience_is_not_for_merges_that_are_off);
     tcase_add_test(all, test_patience_with_a_thread_is_rewarded);
     tcase_add_test(all, test_patience_keeps_pace_with_the_thread);
+    tcase_add_test(all, test_patience_keeps_pace_with_a_thread_at_work);
     tcase_add_test(all, test_patience_is_not_for_merges_that_fail);
     tcase_add_loop_test(all, test_patience_with_a_check_of_the_log_ends, 0, 4);
     suite_add_tcase(suite, all);

@@ -180,7 +180,6 @@ START_TEST(test_segment_writer_header_and_interval)
 }
 END_TEST
 
-/* Goal: rows larger than the buffer, and larger than an allocation step, are written whole. */
 /*
  * Goal: what is written does not pile up before the disk, where it would be in
  * everybody's way: it is synced as it comes.
@@ -209,6 +208,7 @@ START_TEST(test_segment_writer_syncs_on_the_way)
 }
 END_TEST
 
+/* Goal: rows larger than the buffer, and larger than an allocation step, are written whole. */
 START_TEST(test_segment_writer_large_rows)
 {
     enum { ROW_BYTES = 5 << 20, ROWS = 4 };
