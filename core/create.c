@@ -75,25 +75,42 @@ void kv_create_adopt(struct kv_engine *engine)
 
 struct survey {
     struct kv_engine *engine;
+    bool manifest_lost;          /* there is none, so that nothing says how far a log went */
     uint64_t greatest;           /* number in any name */
     bool foreign;                /* files that are no store's */
     char content[KV_NAME_BYTES]; /* a segment that holds something; "": none */
 };
 
-/* A header is written before, a merge's after, everything else. */
-static bool has_commit(struct kv_slice bytes)
+/* Behind header and END, which a creation that was cut short may have torn, there is nothing in its log. */
+static bool is_written_beyond_creation(struct kv_slice bytes)
+{
+    for (size_t at = KV_HEADER_BYTES + KV_END_BYTES; at < bytes.size; at++) {
+        if (bytes.data[at] != 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * A log's header is written before, a merge's after, everything else. Where it is damaged, or MANIFEST is
+ * lost, nobody can tell what the rest was: then whatever is there counts.
+ */
+static bool holds_something(const struct survey *survey, struct kv_slice bytes)
 {
     struct kv_header header;
     enum kv_status st = kv_header_decode(bytes, &header);
 
-    return st == KV_NEWER ||
-           (st == KV_OK && (header.role != KV_ROLE_LOG ||
-                            kv_commit_find(bytes, header.salt, KV_HEADER_BYTES) != SIZE_MAX));
+    if (st == KV_NEWER || (st == KV_OK && header.role != KV_ROLE_LOG))
+        return true;
+    if (st != KV_OK || survey->manifest_lost)
+        return is_written_beyond_creation(bytes);
+    return kv_commit_find(bytes, header.salt, KV_HEADER_BYTES) != SIZE_MAX;
 }
 
-/* Does a segment file hold committed data? */
-static enum kv_status has_content(struct kv_engine *engine, const char *name, bool *out)
+/* Does a segment file hold committed data, for all that can be told? */
+static enum kv_status has_content(const struct survey *survey, const char *name, bool *out)
 {
+    struct kv_engine *engine = survey->engine;
     struct kv_file *file;
     uint64_t size = 0;
     uint8_t *data;
@@ -106,7 +123,7 @@ static enum kv_status has_content(struct kv_engine *engine, const char *name, bo
     if (st == KV_OK && size > 0) {
         st = kv_io_map(file, size, false, &data);
         if (st == KV_OK) {
-            *out = has_commit(kv_slice_of(data, size));
+            *out = holds_something(survey, kv_slice_of(data, size));
             kv_io_unmap(engine->place.io, data, size);
         }
     }
@@ -126,7 +143,7 @@ static enum kv_status survey_one(void *context, const char *name)
     if (number > survey->greatest)
         survey->greatest = number;
     if (kind == KV_NAME_IS_SEGMENT && survey->content[0] == '\0')
-        st = has_content(survey->engine, name, &content);
+        st = has_content(survey, name, &content);
     if (content)
         snprintf(survey->content, sizeof(survey->content), "%s", name);
     return st;
@@ -134,7 +151,7 @@ static enum kv_status survey_one(void *context, const char *name)
 
 static enum kv_status check_empty(struct kv_engine *engine)
 {
-    struct survey survey = {.engine = engine};
+    struct survey survey = {.engine = engine, .manifest_lost = true};
     enum kv_status st = kv_io_dir_list(engine->place.dir, survey_one, &survey);
 
     if (st != KV_OK)
@@ -261,7 +278,8 @@ enum kv_status kv_create_over(struct kv_engine *engine, struct kv_slice schema)
     if (st != KV_OK)
         return st;
     if (engine->manifest.last_seq > 0 || engine->manifest.run_count > 0 ||
-        engine->manifest.group_count > 0 || survey.content[0] != '\0')
+        engine->manifest.group_count > 0 || survey.content[0] != '\0' ||
+        engine->manifest.active.start_lsn != engine->manifest.active.base_lsn)
         return kv_fail(KV_EXISTS, "%s already holds a store", engine->path);
     atomic_store(&engine->next_number, engine->manifest.next_number > survey.greatest
                                            ? engine->manifest.next_number

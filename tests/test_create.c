@@ -208,6 +208,44 @@ START_TEST(test_create_misses_a_lost_manifest)
 }
 END_TEST
 
+/*
+ * Goal: no damage to the only log makes it pass for one that was never used, so that it would be
+ * replaced: neither where MANIFEST is missing too, nor where a new store is asked for. (Only the last COMMIT
+ * of a killed store, whose MANIFEST is there, cannot be told from one that was never complete.)
+ * Method: every byte of it flipped, in turn.
+ */
+START_TEST(test_create_takes_no_damaged_log_for_empty)
+{
+    bool lost = _i < 2, killed = _i % 2;
+    uint64_t end_bytes;
+
+    world_open(&world);
+    world_put(&world, "a", "1");
+    end_bytes =
+        engine_of(&world)->version->log->tail.end_bytes - (killed && !lost ? KV_COMMIT_BYTES : 0);
+    if (killed)
+        world_kill(&world);
+    else
+        world_close(&world);
+    if (lost)
+        ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    world.options.mode = KV_OPEN_NEW;
+    for (uint64_t offset = 0; offset < end_bytes; offset++) {
+        kv_memfs_flip_bit(world.fs, segment_path(1), offset, (unsigned)(offset % 8));
+        if (try_open() == KV_OK)
+            ck_abort_msg("byte %u: taken over", (unsigned)offset);
+        if (kv_memfs_size(world.fs, segment_path(1)) == UINT64_MAX)
+            ck_abort_msg("byte %u: removed", (unsigned)offset);
+        kv_memfs_flip_bit(world.fs, segment_path(1), offset, (unsigned)(offset % 8));
+    }
+    if (lost)
+        return;
+    world.options.mode = KV_OPEN_EXISTING;
+    world_open(&world);
+    world_expect_all(&world, "a=1");
+}
+END_TEST
+
 /* What cannot be read, or was made by a newer version, counts as content. */
 START_TEST(test_create_takes_nothing_over_in_doubt)
 {
@@ -324,6 +362,7 @@ int main(void)
     tcase_add_test(tests, test_create_makes_another_store_each_time);
     tcase_add_loop_test(tests, test_create_is_durable, 0, 6);
     tcase_add_loop_test(tests, test_create_misses_a_lost_manifest, 0, 4);
+    tcase_add_loop_test(tests, test_create_takes_no_damaged_log_for_empty, 0, 4);
     tcase_add_test(tests, test_create_takes_nothing_over_in_doubt);
     tcase_add_test(tests, test_create_among_leftovers);
     tcase_add_test(tests, test_create_among_foreign_files);
