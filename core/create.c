@@ -157,9 +157,8 @@ static enum kv_status check_empty(struct kv_engine *engine)
     if (st != KV_OK)
         return st;
     if (survey.content[0] != '\0')
-        return kv_fail(KV_CORRUPT,
-                       "%s: holds segments (%s) but no MANIFEST; restore that from a backup",
-                       engine->path, survey.content);
+        return kv_fail(KV_CORRUPT, "%s: holds segments (%s) but no MANIFEST", engine->path,
+                       survey.content);
     if (survey.foreign)
         return kv_fail(KV_INVALID,
                        "%s: is not empty and holds no store; choose an empty or new directory",

@@ -47,7 +47,7 @@ enum kv_status kv_group_check(const struct kv_engine *engine, const struct kv_lo
     kv_name_segment(name, log->header.number);
     return kv_fail(KV_CORRUPT,
                    "%s/%s: it commits a large transaction whose segments MANIFEST does not name; "
-                   "nothing was changed, restore the store from a backup",
+                   "nothing was changed",
                    engine->path, name);
 }
 
@@ -115,15 +115,17 @@ enum kv_status kv_group_settle(const struct kv_place *place, const struct kv_log
 {
     const struct kv_pending_group *group = find_committed(next, &log->tail);
     struct kv_commit commit;
+    char name[KV_NAME_BYTES];
     enum kv_status st;
 
     if (!group)
         return KV_OK;
+    kv_name_segment(name, log->header.number);
     st = kv_commit_decode(kv_slice_of(log->data + KV_HEADER_BYTES, KV_COMMIT_BYTES),
                           log->header.salt, KV_HEADER_BYTES, &commit);
     if (st != KV_OK)
-        return kv_fail(KV_CORRUPT, "%s: the first commit of log %llu changed underneath",
-                       place->path, (unsigned long long)log->header.number);
+        return kv_fail(KV_CORRUPT, "%s/%s: the commit at offset %d changed underneath", place->path,
+                       name, KV_HEADER_BYTES);
     for (size_t i = 0; i < group->segment_count && st == KV_OK; i++) {
         next->log_bytes_written += group->segments[i].end_bytes;
         st = write_witness(place, &group->segments[i], &commit);

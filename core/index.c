@@ -80,8 +80,8 @@ static bool page_is_good(const struct kv_index *index, uint64_t page)
 static __attribute__((noinline)) enum kv_status verify_page(struct kv_index *index, uint64_t page)
 {
     if (!page_is_good(index, page))
-        return kv_fail(KV_CORRUPT, "%s/%s: the checksum of page %llu does not match", index->path,
-                       index->name, (unsigned long long)page);
+        return kv_fail(KV_CORRUPT, "%s/%s: a damaged page at offset %llu", index->path, index->name,
+                       (unsigned long long)page * KV_INDEX_PAGE_BYTES);
     atomic_fetch_or_explicit(&index->verified[page / 64], UINT64_C(1) << page % 64,
                              memory_order_relaxed);
     return KV_OK;
@@ -263,8 +263,8 @@ enum kv_status kv_index_check(const struct kv_index *index)
 {
     for (uint64_t page = 0; page < index->layout.page_count; page++)
         if (!page_is_good(index, page))
-            return kv_fail(KV_CORRUPT, "%s/%s: the checksum of page %llu does not match",
-                           index->path, index->name, (unsigned long long)page);
+            return kv_fail(KV_CORRUPT, "%s/%s: a damaged page at offset %llu", index->path,
+                           index->name, (unsigned long long)page * KV_INDEX_PAGE_BYTES);
     return KV_OK;
 }
 

@@ -137,6 +137,15 @@ static uint8_t *order_at(const struct builder *builder, size_t i)
     return item_at(builder, builder->layout.order_page, i, KV_INDEX_PAGE_OFFSETS, 4);
 }
 
+static enum kv_status fail_short(const struct builder *builder)
+{
+    char name[KV_NAME_BYTES];
+
+    kv_name_segment(name, builder->info->number);
+    return kv_fail(KV_CORRUPT, "%s/%s: it has fewer of its records than it had",
+                   builder->place->path, name);
+}
+
 /* Take the next entry from the source, and start fetching where it will go. */
 static enum kv_status take(const struct builder *builder, struct kv_index_item *out)
 {
@@ -144,8 +153,7 @@ static enum kv_status take(const struct builder *builder, struct kv_index_item *
     uint64_t bucket;
 
     if (st == KV_DONE)
-        return kv_fail(KV_CORRUPT, "%s: a segment has fewer records than it had",
-                       builder->place->path);
+        return fail_short(builder);
     if (st != KV_OK)
         return st;
     bucket = kv_index_bucket(kv_index_remix(out->hash), builder->layout.bucket_count);

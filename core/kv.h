@@ -8,7 +8,8 @@
  * compare by memcmp; rows have 0 … 1,000,000,000 bytes.
  *
  * Failures: every function that returns enum kv_status leaves a message in
- * kv_message(). Any of them may return KV_NOMEM, KV_IOERR and KV_CORRUPT;
+ * kv_message(). Any of them may return KV_NOMEM, KV_IOERR and KV_CORRUPT (the message names the file;
+ * restore a backup, or salvage what is left with kv_repair());
  * others are named where they occur. A failed call changes nothing, unless
  * its comment says otherwise.
  *

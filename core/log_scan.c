@@ -183,7 +183,7 @@ static enum kv_status damaged(const struct scanner *scanner)
     kv_name_segment(name, scanner->log->header.number);
     return kv_fail(KV_CORRUPT,
                    "%s/%s: damaged at or after offset %u: what was committed there cannot be read; "
-                   "nothing was changed, restore the store from a backup",
+                   "nothing was changed",
                    scanner->log->place->path, name, scanner->log->tail.end_bytes);
 }
 

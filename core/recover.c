@@ -6,6 +6,7 @@
 #include "group.h"
 #include "log_scan.h"
 #include "mutant.h"
+#include "names.h"
 #include "seal.h"
 #include "writer.h"
 
@@ -82,13 +83,15 @@ static void finish_reset(struct kv_engine *engine)
 static enum kv_status check_log(const struct kv_engine *engine, const struct kv_log *log)
 {
     const struct kv_manifest *manifest = &engine->manifest;
+    char name[KV_NAME_BYTES];
 
     if (log->header.log.base_lsn == manifest->active.base_lsn &&
         log->header.log.previous_digest == manifest->active.previous_digest &&
         log->header.base_seq == manifest->last_seq)
         return KV_OK;
-    return kv_fail(KV_CORRUPT, "%s: MANIFEST and the header of log %llu contradict each other",
-                   engine->path, (unsigned long long)log->header.number);
+    kv_name_segment(name, log->header.number);
+    return kv_fail(KV_CORRUPT, "%s/%s: MANIFEST says something else than its header, at offset 0",
+                   engine->path, name);
 }
 
 static enum kv_status open_log(struct kv_engine *engine, struct kv_log **out,

@@ -42,8 +42,8 @@ static enum kv_status map_data(struct kv_segment *segment, const char *name)
         return st;
     st = kv_io_file_size(file, &size_bytes);
     if (st == KV_OK && size_bytes < segment->info.end_bytes)
-        st = kv_fail(KV_CORRUPT, "%s/%s: the file has %llu of its %llu bytes; restore it",
-                     segment->place->path, name, (unsigned long long)size_bytes,
+        st = kv_fail(KV_CORRUPT, "%s/%s: the file has %llu of its %llu bytes", segment->place->path,
+                     name, (unsigned long long)size_bytes,
                      (unsigned long long)segment->info.end_bytes);
     /* A sparse file may claim any size. */
     if (size_bytes > KV_SEGMENT_MAX_BYTES)

@@ -653,7 +653,9 @@ static enum kv_status check_closed(struct kv_store *store, struct kv_verify *che
         return kv_verify_manifest(check, &engine->manifest);
     }
     if (st == KV_NOTFOUND)
-        kv_verify_report(check, 0, 0, "MANIFEST is missing; restore it from a backup");
+        kv_verify_report(
+            check, 0, 0,
+            "MANIFEST is missing; restore a backup, or salvage what is left with kv_repair()");
     else if (st == KV_CORRUPT || st == KV_NEWER)
         kv_verify_report(check, 0, 0, NULL);
     else

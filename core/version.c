@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "log_scan.h"
+#include "names.h"
 
 enum {
     LIKELY_RUNS = 3,   /* the oldest: most keys are there */
@@ -123,8 +124,11 @@ static bool is_log(const struct kv_log *log, const struct kv_segment_info *info)
 static enum kv_status contradiction(const struct kv_place *place,
                                     const struct kv_segment_info *info)
 {
-    return kv_fail(KV_CORRUPT, "%s: MANIFEST and log %llu contradict each other", place->path,
-                   (unsigned long long)info->number);
+    char name[KV_NAME_BYTES];
+
+    kv_name_segment(name, info->number);
+    return kv_fail(KV_CORRUPT, "%s/%s: MANIFEST says something else of this log", place->path,
+                   name);
 }
 
 /* Does the manifest say of the log what has been found in it? What lies behind its end matters no more. */

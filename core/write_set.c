@@ -5,6 +5,7 @@
 
 #include "hash.h"
 #include "mutant.h"
+#include "names.h"
 
 enum { FLUSH_BYTES = 256 * 1024, KEEP_BUFFER_BYTES = 4 * FLUSH_BYTES, FIRST_ITEM_COUNT = 64 };
 
@@ -128,11 +129,13 @@ static enum kv_status decode(const struct kv_write_set *set, uint32_t index, str
     enum kv_status st =
         kv_record_decode(bytes_at(set, offset_bytes), &set->log->record_place, offset_bytes, out);
 
-    if (st != KV_OK)
-        return kv_fail(
-            KV_CORRUPT, "%s: an uncommitted record at offset %u of segment %llu changed underneath",
-            set->log->place->path, offset_bytes, (unsigned long long)set->log->header.number);
-    return KV_OK;
+    char name[KV_NAME_BYTES];
+
+    if (st == KV_OK)
+        return KV_OK;
+    kv_name_segment(name, set->log->header.number);
+    return kv_fail(KV_CORRUPT, "%s/%s: an uncommitted record at offset %u changed underneath",
+                   set->log->place->path, name, offset_bytes);
 }
 
 enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct kv_slice key,

@@ -5,6 +5,7 @@
 #include "failover.h"
 #include "group.h"
 #include "mutant.h"
+#include "names.h"
 #include "patience.h"
 #include "seal.h"
 
@@ -50,6 +51,18 @@ static void clean_up(struct kv_engine *engine)
     kv_version_unref(version);
 }
 
+/* Of a log that is in use: what was published is not there any more. */
+static enum kv_status fail_shortened(const struct kv_log *log)
+{
+    char name[KV_NAME_BYTES];
+
+    kv_name_segment(name, log->header.number);
+    return kv_fail(KV_CORRUPT,
+                   "%s/%s: committed transactions from offset %u on can no longer be read; "
+                   "nothing can be written; copy what can be read into a new store",
+                   log->place->path, name, log->tail.end_bytes);
+}
+
 enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
 {
     uint64_t number, salt, start_lsn, committed_lsn, durable_lsn;
@@ -75,10 +88,7 @@ enum kv_status kv_writer_resolve(struct kv_engine *engine, bool adopt)
     st = kv_log_scan(log, durable_lsn,
                      adopt && !KV_MUTANT(complete_commit_dropped) ? 0 : committed_lsn, &scan);
     if (st == KV_OK && kv_log_lsn(log, log->tail.end_bytes) < committed_lsn)
-        st = kv_fail(KV_CORRUPT,
-                     "%s: committed transactions at the end of log %llu can no longer be read; "
-                     "nothing can be written; copy what can be read into a new store",
-                     engine->path, (unsigned long long)log->header.number);
+        st = fail_shortened(log);
     if (st == KV_OK)
         st = kv_failover(engine, log, &scan);
     kv_log_unref(log);

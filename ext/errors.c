@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 /* The extended code of what the system failed to do, as SQLite's own files have it. */
 static int code_of_cause(enum kv_io_cause cause)
@@ -60,9 +61,17 @@ int kv_error(char **error, int code, const char *name, const char *format, ...)
     return code;
 }
 
+/* What helps against damage, whatever it is that is damaged. Repair itself knows nothing better. */
+static const char *advice_on(enum kv_status st, const char *name)
+{
+    if (st != KV_CORRUPT || strcmp(name, "kv_repair") == 0)
+        return "";
+    return "; restore a backup, or salvage what is left with kv_repair()";
+}
+
 int kv_error_of(char **error, const char *name, enum kv_status st)
 {
-    return kv_error(error, kv_code_of(st), name, "%s", kv_message());
+    return kv_error(error, kv_code_of(st), name, "%s%s", kv_message(), advice_on(st, name));
 }
 
 int kv_error_of_sqlite(char **error, const char *name, sqlite3 *db)

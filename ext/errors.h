@@ -14,7 +14,7 @@ int kv_code_of(enum kv_status st);
  */
 int kv_error(char **error, int code, const char *name, const char *format, ...) KV_PRINTF(4, 5);
 
-/* As above for what the engine just failed with: its message and code. */
+/* As above for what the engine just failed with: its message and code, and what helps against damage. */
 int kv_error_of(char **error, const char *name, enum kv_status st);
 
 /*

@@ -1,6 +1,6 @@
 /*
  * Every byte of every file of a small store that was closed cleanly is flipped,
- * and every file cut at every length. What is read then is right, or KV_CORRUPT with
+ * and every file cut at every length. Then the same of one whose log had failed over. What is read then is right, or KV_CORRUPT with
  * the file's name; no row is ever wrong, or silently missing. test_damage.c has other
  * kinds of damage, and larger files.
  *
@@ -79,16 +79,35 @@ static void list_files(void)
     free(all);
 }
 
-static void setup(void)
+static void close_and_list(void)
 {
-    memset(rows, 0, sizeof(rows));
-    world_start(&world);
-    fill();
     ck_assert_uint_eq(world_stats(&world).runs, 2);
     world_check(&world);
     world_close(&world);
     list_files();
     ck_assert_uint_eq(file_count, 6);
+}
+
+static void setup(void)
+{
+    memset(rows, 0, sizeof(rows));
+    world_start(&world);
+    fill();
+    close_and_list();
+}
+
+/* The log begins with copies from one that is gone, at LSNs past all of that. */
+static void setup_failed_over(bool goes_on)
+{
+    memset(rows, 0, sizeof(rows));
+    world_start(&world);
+    fill();
+    world_kill(&world);
+    world_open(&world);
+    ck_assert_uint_ne(engine_of(&world)->version->log->header.log.copied_seq, 0);
+    if (goes_on)
+        set(9, "no copy");
+    close_and_list();
 }
 
 static void teardown(void)
@@ -222,11 +241,10 @@ static void read_damaged(const char *name, uint64_t turn)
         use_copy(name);
 }
 
-/* ---- Tests */
+/* ---- Kinds of damage */
 
-START_TEST(test_damage_sweep_every_byte_flipped)
+static void flip_every_byte(const char *name)
 {
-    const char *name = names[_i];
     uint64_t size = kv_memfs_size(world.fs, world_path(name));
 
     for (uint64_t offset = 0; offset < size; offset++) {
@@ -237,11 +255,9 @@ START_TEST(test_damage_sweep_every_byte_flipped)
         kv_memfs_flip_bit(world.fs, world_path(name), offset, bit);
     }
 }
-END_TEST
 
-START_TEST(test_damage_sweep_every_length)
+static void cut_to_every_length(const char *name)
 {
-    const char *name = names[_i];
     size_t size;
     uint8_t *good = kv_memfs_read_file(world.fs, world_path(name), &size);
 
@@ -249,18 +265,15 @@ START_TEST(test_damage_sweep_every_length)
         kv_memfs_truncate(world.fs, world_path(name), left);
         read_damaged(name, left);
     }
+    ck_assert(kv_memfs_write_file(world.fs, world_path(name), kv_slice_of(good, size)));
     free(good);
 }
-END_TEST
 
-/*
- * Goal: without END, and with the last COMMITs gone, nothing in the log itself tells that they
- * were there; still, they are missed.
- * Method: from each offset of the active log on, its end reads as zeros.
- */
-START_TEST(test_damage_sweep_every_end_lost)
+/* From each offset of the active log on, its end reads as zeros: it is missed each time. */
+static void lose_every_end(void)
 {
     size_t size;
+    uint8_t *good = kv_memfs_read_file(world.fs, world_path(active), &size);
     uint8_t *bytes = kv_memfs_read_file(world.fs, world_path(active), &size);
     uint64_t refused = figures->faults;
 
@@ -270,14 +283,86 @@ START_TEST(test_damage_sweep_every_end_lost)
         read_damaged(active, from);
     }
     ck_assert_uint_ge(figures->faults - refused, size - KV_END_BYTES - KV_HEADER_BYTES);
+    ck_assert(kv_memfs_write_file(world.fs, world_path(active), kv_slice_of(good, size)));
     free(bytes);
+    free(good);
+}
+
+/* ---- Tests */
+
+START_TEST(test_damage_sweep_every_byte_flipped)
+{
+    flip_every_byte(names[_i]);
+}
+END_TEST
+
+START_TEST(test_damage_sweep_every_length)
+{
+    cut_to_every_length(names[_i]);
+}
+END_TEST
+
+/*
+ * Goal: without END, and with the last COMMITs gone, nothing in the log itself tells that they
+ * were there; still, they are missed.
+ */
+START_TEST(test_damage_sweep_every_end_lost)
+{
+    lose_every_end();
+}
+END_TEST
+
+/* Goal: a log that took over is as well guarded, copies and all. Odd turns: it has gone on since. */
+START_TEST(test_damage_sweep_after_failover)
+{
+    setup_failed_over(_i % 2);
+    if (_i / 2 == 0)
+        flip_every_byte(active);
+    else if (_i / 2 == 1)
+        cut_to_every_length(active);
+    else
+        lose_every_end();
+}
+END_TEST
+
+/*
+ * Goal: one file that is older than the others is noticed, or makes no difference.
+ * Method: each file as it was at a clean close, after a later one.
+ */
+START_TEST(test_damage_sweep_rolled_back)
+{
+    struct kv_buffer olds[FILES], newer;
+    uint64_t refused;
+
+    if (_i > 0)
+        setup_failed_over(_i > 1);
+    else
+        setup();
+    for (unsigned i = 0; i < file_count; i++)
+        olds[i] = file_save(&world, names[i]);
+    world_open(&world);
+    set(3, "later");
+    world_close(&world);
+    refused = figures->faults;
+    read_damaged(active, 1);
+    ck_assert_uint_eq(figures->faults, refused);
+    for (unsigned i = 0; i < file_count; i++) {
+        newer = file_save(&world, names[i]);
+        ck_assert(kv_memfs_write_file(world.fs, world_path(names[i]), kv_buffer_slice(&olds[i])));
+        read_damaged(names[i], 0);
+        ck_assert_int_eq(figures->faults > refused, names[i] == active);
+        refused = figures->faults;
+        file_restore(&world, names[i], &newer);
+        kv_buffer_release(&newer);
+        kv_buffer_release(&olds[i]);
+    }
 }
 END_TEST
 
 static Suite *damage_sweep_suite(void)
 {
     Suite *suite = suite_create("damage_sweep");
-    TCase *tests = tcase_create("all of a small store");
+    TCase *tests = tcase_create("all of a small store"), *others = tcase_create("other stores");
 
     tcase_set_timeout(tests, 60 * model_scaled(1));
     tcase_add_checked_fixture(tests, setup, teardown);
@@ -285,6 +370,11 @@ static Suite *damage_sweep_suite(void)
     tcase_add_loop_test(tests, test_damage_sweep_every_length, 0, 6);
     tcase_add_test(tests, test_damage_sweep_every_end_lost);
     suite_add_tcase(suite, tests);
+    tcase_set_timeout(others, 60 * model_scaled(1));
+    tcase_add_checked_fixture(others, NULL, teardown);
+    tcase_add_loop_test(others, test_damage_sweep_after_failover, 0, 6);
+    tcase_add_loop_test(others, test_damage_sweep_rolled_back, 0, 3);
+    suite_add_tcase(suite, others);
     return suite;
 }
 

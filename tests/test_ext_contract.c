@@ -154,6 +154,7 @@ START_TEST(test_ext_contract_damage_is_corrupt_vtab)
     expect_failure(db, "SELECT sum(length(value)) FROM kv", SQLITE_CORRUPT_VTAB, "kv: ");
     ck_assert_ptr_nonnull(strstr(sqlite3_errmsg(db), "/segment_"));
     ck_assert_ptr_nonnull(strstr(sqlite3_errmsg(db), "offset"));
+    ck_assert_ptr_nonnull(strstr(sqlite3_errmsg(db), "kv_repair()"));
     expect_failure(db, "INSERT INTO kv(kv) VALUES('check')", SQLITE_CORRUPT_VTAB, "kv: ");
     database_expect(db, "SELECT count(*) > 0 FROM kv_check('kv')", "1");
     database_expect(db, "SELECT count(*) FROM kv_check('kv') WHERE problem GLOB '*" SECRET "*'",
