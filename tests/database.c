@@ -10,13 +10,23 @@
 
 int sqlite3_kv_static_init(sqlite3 *db, char **error, const sqlite3_api_routines *api);
 
-static char directory[] = "/tmp/kv-database-XXXXXX";
+static char directory[64];
+
+static void set_up_in(const char *parent)
+{
+    snprintf(directory, sizeof(directory), "%s/kv-database-XXXXXX", parent);
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(chdir(directory), 0);
+}
 
 void database_set_up(void)
 {
-    strcpy(strrchr(directory, '-'), "-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    ck_assert_int_eq(chdir(directory), 0);
+    set_up_in("/tmp");
+}
+
+void database_set_up_in_memory(void)
+{
+    set_up_in(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
@@ -25,10 +35,15 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return remove(path);
 }
 
+void database_remove(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 void database_tear_down(void)
 {
     ck_assert_int_eq(chdir("/"), 0);
-    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    database_remove(directory);
 }
 
 sqlite3 *database_open(const char *file)

@@ -14,6 +14,12 @@
 void database_set_up(void);
 void database_tear_down(void);
 
+/* The same in memory where possible, for tests that would mostly wait for the disk. */
+void database_set_up_in_memory(void);
+
+/* Remove a directory with all that is in it, if it is there. */
+void database_remove(const char *path);
+
 /* A connection to a file there, with the extension. Extended result codes. */
 sqlite3 *database_open(const char *file);
 void database_close(sqlite3 *db);
