@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "database.h"
+#include "index_layout.h"
 #include "runner.h"
 
 static char golden[PATH_MAX]; /* tests/golden, found before tests change directories */
@@ -246,6 +247,36 @@ START_TEST(test_golden_is_indexed_anew)
 }
 END_TEST
 
+static void find_index_version(const char *path, void *context)
+{
+    unsigned *versions = context;
+    size_t size;
+    char *bytes;
+
+    if (strcmp(path + strlen(path) - 4, ".idx") != 0)
+        return;
+    bytes = read_file(path, &size);
+    *versions |= 1u << bytes[KV_INDEX_VERSION_AT];
+    free(bytes);
+}
+
+/* Goal: indexes, which have a format of their own, are replaced if theirs is an older one. */
+START_TEST(test_golden_has_old_indexes)
+{
+    unsigned before = 0, after = 0;
+    sqlite3 *db;
+
+    copy_store(formats[_i]);
+    each_file(find_index_version, &before);
+    ck_assert_uint_eq(before, 1u << 1);
+    db = attach("");
+    expect_golden(db, formats[_i]);
+    database_close(db);
+    each_file(find_index_version, &after);
+    ck_assert_uint_eq(after, 1u << KV_INDEX_VERSION);
+}
+END_TEST
+
 static Suite *golden_suite(void)
 {
     Suite *suite = suite_create("golden");
@@ -257,6 +288,7 @@ static Suite *golden_suite(void)
     tcase_add_loop_test(tests, test_golden_is_written_to, 0, FORMATS);
     tcase_add_loop_test(tests, test_golden_is_recovered, 0, FORMATS);
     tcase_add_loop_test(tests, test_golden_is_indexed_anew, 0, FORMATS);
+    tcase_add_loop_test(tests, test_golden_has_old_indexes, 0, FORMATS);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -5,7 +5,9 @@
 #
 # Only while the format has not been released: what is here must open in every
 # later version (tests/test_golden.c). make.sql writes the store; dump.sql says what
-# a store holds, and said so of this one when it was made.
+# a store holds, and said so of this one when it was made. (Its indexes are of version 1 of theirs: keep them.)
+# The stores whose users were killed at work come from `build/test_golden_killed --make`, once
+# those that are here have been removed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 KV_SO=$(realpath -e "${KV_SO:-$root/kv.so}")
