@@ -39,6 +39,7 @@ enum call {
 static int next_error[CALLS]; /* errno of the next call; 0: let it through */
 static int call_count[CALLS];
 static size_t transfer_max = SIZE_MAX;
+static size_t largest_write;
 
 static bool fails(enum call call)
 {
@@ -97,6 +98,8 @@ ssize_t pread(int fd, void *data, size_t size, off_t offset)
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
+    if (size > largest_write)
+        largest_write = size;
     return fails(PWRITE) ? -1 : syscall(SYS_pwrite64, fd, data, cut(size), offset);
 }
 
@@ -340,6 +343,35 @@ START_TEST(test_io_posix_finishes_short_transfers)
 }
 END_TEST
 
+/*
+ * Goal: a large write arrives whole, wherever its pieces end, also when the kernel takes less than a piece.
+ * Method: write a pattern that no shift repeats, from an odd offset; look at the calls and at the file.
+ */
+START_TEST(test_io_posix_writes_in_pieces)
+{
+    enum { SIZE = 200000, OFFSET = 1001, PIECE = 32 * 1024 };
+    static uint8_t pattern[SIZE], found[SIZE + 1];
+    size_t got;
+
+    for (size_t i = 0; i < SIZE; i++)
+        pattern[i] = (uint8_t)(i ^ i >> 8 ^ i >> 13);
+    for (size_t most = SIZE_MAX; most > 0; most = most == SIZE_MAX ? 20000 : 0) {
+        transfer_max = most;
+        largest_write = 0;
+        call_count[PWRITE] = 0;
+        ck_kv(kv_io_truncate(file, OFFSET));
+        ck_kv(kv_io_write(file, OFFSET, pattern, SIZE));
+        ck_assert_uint_eq(largest_write, PIECE);
+        if (most == SIZE_MAX)
+            ck_assert_int_eq(call_count[PWRITE], (OFFSET + SIZE + PIECE - 1) / PIECE);
+        transfer_max = SIZE_MAX;
+        ck_kv(kv_io_read(file, OFFSET, found, SIZE + 1, &got));
+        ck_assert_uint_eq(got, SIZE);
+        ck_assert_mem_eq(found, pattern, SIZE);
+    }
+}
+END_TEST
+
 /* ---- Fallbacks */
 
 START_TEST(test_io_posix_allocates_by_writing)
@@ -440,6 +472,7 @@ static Suite *io_posix_suite(void)
     tcase_add_loop_test(tests, test_io_posix_translates_errors, 0, REFUSALS);
     tcase_add_test(tests, test_io_posix_finishes_interrupted_calls);
     tcase_add_test(tests, test_io_posix_finishes_short_transfers);
+    tcase_add_test(tests, test_io_posix_writes_in_pieces);
     tcase_add_test(tests, test_io_posix_allocates_by_writing);
     tcase_add_test(tests, test_io_posix_temporary_without_tmpfile);
     tcase_add_test(tests, test_io_posix_failures_leak_no_descriptors);
