@@ -308,7 +308,7 @@ static void posix_file_close(struct kv_file *file)
 
 static enum kv_status fail_not_regular(const struct posix_file *file)
 {
-    return kv_fail(KV_INVALID, "%s: not a regular file; remove it", file->path);
+    return kv_fail(KV_INVALID, "%s: not a regular file; move it away", file->path);
 }
 
 static enum kv_status open_regular(struct posix_file *file, int dir_fd, const char *name,

@@ -112,7 +112,8 @@ static enum kv_status open_index(struct kv_segment *segment)
     struct kv_index *index;
     enum kv_status st = kv_index_open(segment->place, &segment->info, &index);
 
-    if (st == KV_NOTFOUND || st == KV_MISMATCH || st == KV_CORRUPT)
+    /* KV_INVALID: something else has its name, as a link or a FIFO may. */
+    if (st == KV_NOTFOUND || st == KV_MISMATCH || st == KV_CORRUPT || st == KV_INVALID)
         st = rebuild(segment, &index);
     if (st == KV_OK)
         atomic_init(&segment->index, index);

@@ -656,7 +656,7 @@ static enum kv_status check_closed(struct kv_store *store, struct kv_verify *che
         kv_verify_report(
             check, 0, 0,
             "MANIFEST is missing; restore a backup, or salvage what is left with kv_repair()");
-    else if (st == KV_CORRUPT || st == KV_NEWER)
+    else if (st == KV_CORRUPT || st == KV_NEWER || st == KV_INVALID)
         kv_verify_report(check, 0, 0, NULL);
     else
         return st;

@@ -47,7 +47,7 @@ static bool segment_goes_on(void *context)
 
 void kv_verify_failure(struct kv_verify *check, uint64_t number, enum kv_status st)
 {
-    if (st == KV_CORRUPT || st == KV_NOTFOUND || st == KV_NEWER)
+    if (st == KV_CORRUPT || st == KV_NOTFOUND || st == KV_NEWER || st == KV_INVALID)
         kv_verify_report(check, number, 0, NULL);
     else if (st != KV_OK && check->st == KV_OK)
         check->st = st;

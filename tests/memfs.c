@@ -399,7 +399,7 @@ static enum kv_status file_at(struct kv_memfs *fs, const struct memfs_handle *di
     if (node && create && flags & KV_OPEN_EXCL)
         return kv_fail(KV_EXISTS, "%s/%s: cannot create: File exists", dir->path, name);
     if (node && node->is_directory)
-        return kv_fail(KV_INVALID, "%s/%s: not a regular file; remove it", dir->path, name);
+        return kv_fail(KV_INVALID, "%s/%s: not a regular file; move it away", dir->path, name);
     if (!node && (!create || dir->node->removed))
         return kv_fail(KV_NOTFOUND, "%s/%s: cannot open: No such file", dir->path, name);
     if (fs->readonly && (!node || flags & KV_OPEN_WRITE))
