@@ -19,21 +19,67 @@ static void steal_idle_pins(struct kv_engine *engine)
     }
 }
 
+/* Does `now` name a run with something that `old` does not: what a merge has written? */
+static bool has_output(const struct kv_manifest *now, const struct kv_manifest *old)
+{
+    for (size_t r = 0; r < now->run_count; r++) {
+        for (size_t s = 0; s < now->runs[r].segment_count; s++) {
+            if (!kv_manifest_has_sealed(old, now->runs[r].segments[s].number))
+                return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Remove what the manifest does not name of a run any more. `*removed`: there was something. False:
+ * it may still be there.
+ */
+static bool unlink_run(struct kv_engine *engine, const struct kv_run *run, bool *removed)
+{
+    bool gone = true;
+
+    *removed = false;
+    for (size_t s = 0; s < run->segment_count; s++) {
+        uint64_t number = run->segments[s].number;
+
+        if (kv_manifest_has_sealed(&engine->manifest, number))
+            continue;
+        *removed = true;
+        gone &= kv_place_remove_segment(&engine->place, number);
+    }
+    return gone;
+}
+
+/*
+ * Remove what a merge has read, oldest first. To a repair without a manifest its output stands for
+ * all of that. Where there is none, since everything was deleted, an older run must not outlast the
+ * newer one that deletes what it holds, on the disk neither.
+ */
+static void unlink_runs(struct kv_engine *engine, const struct kv_manifest *old)
+{
+    for (size_t r = old->run_count; r-- > 0;) {
+        bool removed, gone = unlink_run(engine, &old->runs[r], &removed);
+
+        if (r > 0 && removed && !has_output(&engine->manifest, old) &&
+            !KV_MUTANT(removed_in_any_order) &&
+            (!gone || kv_io_dir_sync(engine->place.dir) != KV_OK))
+            return; /* nothing names what stays: it goes at the next opening */
+    }
+}
+
 static void unlink_unless_named(struct kv_engine *engine, uint64_t number)
 {
     if (!kv_manifest_has_sealed(&engine->manifest, number))
-        kv_place_remove_segment(&engine->place, number);
+        (void)kv_place_remove_segment(&engine->place, number);
 }
 
-/* Remove the files that `old` names and `engine->manifest` does not, oldest first. */
+/* Remove the files that `old` names and `engine->manifest` does not. */
 static void unlink_obsolete(struct kv_engine *engine, const struct kv_manifest *old)
 {
     const struct kv_manifest *now = &engine->manifest;
 
-    for (size_t r = old->run_count; r-- > 0;) {
-        for (size_t s = 0; s < old->runs[r].segment_count; s++)
-            unlink_unless_named(engine, old->runs[r].segments[s].number);
-    }
+    unlink_runs(engine, old);
     for (size_t g = 0; g < old->group_count; g++) {
         for (size_t s = 0; s < old->groups[g].segment_count; s++)
             unlink_unless_named(engine, old->groups[g].segments[s].number);
@@ -177,6 +223,8 @@ enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *n
     vouch_for_log(engine, next);
     if (next->next_number < atomic_load(&engine->next_number) && !KV_MUTANT(number_reused))
         next->next_number = atomic_load(&engine->next_number);
+    if (KV_MUTANT(announced_too_early))
+        kv_page_raise(&engine->page->generation, next->generation);
     st = kv_version_open(&engine->place, next, log, engine->version, &version);
     if (st == KV_OK)
         st = kv_manifest_replace(engine->place.io, engine->place.dir, engine->place.file_mode, next,

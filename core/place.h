@@ -23,8 +23,9 @@ struct kv_place {
 /*
  * Remove a segment's data and index, as far as they are there. What cannot be
  * removed is a file that no manifest names, and goes at the next opening. Leaves this
- * thread's message as it is: it may be about the failure that led here.
+ * thread's message as it is: it may be about the failure that led here. False: the data may still
+ * be there.
  */
-void kv_place_remove_segment(const struct kv_place *place, uint64_t number);
+bool kv_place_remove_segment(const struct kv_place *place, uint64_t number);
 
 #endif

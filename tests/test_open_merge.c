@@ -1,0 +1,212 @@
+/*
+ * A merge that is half done, and whoever reads the store then: MANIFEST's `low`
+ * tells which keys of the inputs do not count any more, and an input that is
+ * hidden as a whole is gone. What it had deleted must not come back.
+ *
+ * The store: rows in a merge's output, and in a newer log the delete of the first of them. After
+ * one step the log is gone, and the older run still holds the row that was deleted.
+ */
+#include "backup_world.h"
+#include "header.h"
+#include "names.h"
+#include "rewrite.h"
+#include "runner.h"
+
+enum { RECORD_BYTES = 10 }; /* of a key and a row of one byte each */
+
+static const char content[] = "b=1 y=1 z=1";
+
+/* Both runs, and one step of their merge. */
+static void make_open_merge(void)
+{
+    static const char *const keys[] = {"a", "b", "y", "z"};
+
+    for (unsigned i = 0; i < 4; i++) {
+        world_put(&world, keys[i], "1");
+        engine_seal(&world);
+    }
+    ck_kv(engine_try_merge(&world, NULL));
+    world_delete(&world, "a");
+    engine_seal(&world);
+    ck_kv(world_compact_some(&world, 1));
+    ck_assert_uint_eq(engine_of(&world)->manifest.run_count,
+                      2); /* what is left of one, and the output */
+    ck_assert(run_of(&world, 0)->has_low);
+    ck_assert_uint_ne(run_of(&world, 0)->merge_id, 0);
+}
+
+static void setup_merge(void)
+{
+    setup();
+    make_open_merge();
+}
+
+START_TEST(test_open_merge_is_read_rightly)
+{
+    world_expect_all(&world, content);
+    world_expect(&world, "a", NULL);
+    world_reopen(&world);
+    world_expect_all(&world, content);
+    world_expect(&world, "a", NULL);
+    world_check(&world);
+}
+END_TEST
+
+START_TEST(test_open_merge_is_backed_up)
+{
+    backup();
+    expect_backup(content);
+    ck_kv(kv_compact(world.store, NULL, NULL));
+    backup();
+    expect_backup(content);
+}
+END_TEST
+
+/* ---- Repair */
+
+static enum kv_status ignore_step(void *context, const struct kv_repair_step *step)
+{
+    (void)context;
+    (void)step;
+    return KV_OK;
+}
+
+static void repair(void)
+{
+    ck_kv(kv_repair(WORLD_PATH, world.io, NULL, ignore_step, NULL));
+    world_open(&world);
+}
+
+START_TEST(test_open_merge_is_repaired_without_a_manifest)
+{
+    world_close(&world);
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    repair();
+    world_expect_all(&world, content);
+    world_expect(&world, "a", NULL);
+    world_check(&world);
+}
+END_TEST
+
+/*
+ * Goal: what an input has lost below `low` nobody misses, so no row is withheld for it.
+ * Method: damage its first two records, and take away the index that could tell which they were.
+ */
+START_TEST(test_open_merge_with_a_damaged_input)
+{
+    uint64_t number = run_of(&world, 0)->segments[0].number;
+    char name[KV_NAME_BYTES];
+
+    world_close(&world);
+    kv_name_index(name, number);
+    ck_assert(kv_memfs_delete(world.fs, world_path(name)));
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert(kv_memfs_flip_bit(world.fs, segment_path(number),
+                                    KV_HEADER_BYTES + 6 + i * RECORD_BYTES, 1));
+    repair();
+    ck_assert_ptr_null(kv_memfs_list(world.fs, world_path(KV_NAME_QUARANTINE "/withheld")));
+    world_expect_all(&world, content);
+    world_expect(&world, "a", NULL);
+    world_check(&world);
+}
+END_TEST
+
+/* ---- A merge of the newer runs only */
+
+/* The two newest runs, and then whatever is open; `context` says whether it has begun. */
+static struct kv_choice choose_newer(const struct kv_manifest *manifest, void *context)
+{
+    bool *begun = context;
+
+    if (*begun)
+        return kv_policy_resume_oldest(manifest);
+    *begun = true;
+    return (struct kv_choice){.action = KV_ACTION_MERGE, .run_count = 2, .tier = 1};
+}
+
+/* Goal: each step of a merge keeps the tombstones of what older runs hold, not just the first. */
+START_TEST(test_open_merge_keeps_tombstones)
+{
+    struct kv_engine *engine = engine_of(&world);
+    struct kv_rewrite_limit limit = {.bytes = 1};
+    uint64_t written_bytes = 0;
+    unsigned steps = 0;
+    bool begun = false, done = false;
+
+    ck_kv(kv_compact(world.store, NULL, NULL)); /* the older run */
+    world_delete(&world, "b");
+    world_put(&world, "c", "1");
+    engine_seal(&world);
+    world_delete(&world, "y");
+    world_delete(&world, "z");
+    engine_seal(&world);
+    ck_kv(kv_engine_take_compactor(engine, 0));
+    for (; !done; steps++)
+        ck_kv(kv_rewrite_step(engine, &world.options.settings, choose_newer, &begun, &limit, &done,
+                              &written_bytes));
+    kv_engine_drop_compactor(engine);
+    ck_assert_uint_gt(steps, 3);
+    world_expect_all(&world, "c=1");
+    world_check(&world);
+    ck_kv(kv_compact(world.store, NULL, NULL));
+    world_expect_all(&world, "c=1");
+}
+END_TEST
+
+/* ---- A merge that has nothing to write */
+
+/*
+ * Goal: where every key was deleted, no output stands for what the inputs held. What they had
+ * deleted stays deleted, wherever the process that removes them is stopped, and whatever of that lasts.
+ * Method: stop at each call from the merge on; lose the power, in each way; repair without a manifest.
+ */
+START_TEST(test_open_merge_of_what_was_deleted)
+{
+    bool stopped = true;
+
+    for (uint64_t nth = 1; stopped; nth++) {
+        teardown();
+        setup();
+        world_put(&world, "a", "1");
+        engine_seal(&world);
+        world_delete(&world, "a");
+        engine_seal(&world);
+        kv_memfs_settle(world.fs);
+        kv_memfs_fail(world.fs, KV_MEMFS_ANY, nth, KV_IOERR, KV_MEMFS_STICKY);
+        (void)!kv_compact(world.store, NULL, NULL);
+        stopped = kv_memfs_fault_count(world.fs) > 0;
+        kv_memfs_heal(world.fs);
+        if (_i == 0)
+            world_kill(&world);
+        else
+            world_crash(&world,
+                        _i == 1   ? KV_MEMFS_DROP
+                        : _i == 2 ? KV_MEMFS_LAST
+                        : _i == 3 ? KV_MEMFS_REMOVE
+                                  : KV_MEMFS_RANDOM,
+                        nth * (unsigned)_i);
+        ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+        repair();
+        world_expect_all(&world, "");
+        world_check(&world);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("open merge");
+    TCase *tests = tcase_create("open merge"), *empty = tcase_create("empty merge");
+
+    tcase_add_checked_fixture(tests, setup_merge, teardown);
+    tcase_add_test(tests, test_open_merge_is_read_rightly);
+    tcase_add_test(tests, test_open_merge_is_backed_up);
+    tcase_add_test(tests, test_open_merge_is_repaired_without_a_manifest);
+    tcase_add_test(tests, test_open_merge_with_a_damaged_input);
+    tcase_add_test(tests, test_open_merge_keeps_tombstones);
+    suite_add_tcase(suite, tests);
+    tcase_add_checked_fixture(empty, setup, teardown);
+    tcase_add_loop_test(empty, test_open_merge_of_what_was_deleted, 0, 8);
+    suite_add_tcase(suite, empty);
+    return kv_run_suite(suite);
+}
