@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
+#include "mutant.h"
 #include "names.h"
 
 uint64_t kv_group_digest(const struct kv_segment_info *segments, size_t count)
@@ -26,8 +27,9 @@ static const struct kv_pending_group *find_committed(const struct kv_manifest *m
     for (size_t i = 0; i < manifest->group_count; i++) {
         const struct kv_pending_group *group = &manifest->groups[i];
 
-        if (tail->group == group->id && tail->group_digest == group->digest &&
-            group->digest == kv_group_digest(group->segments, group->segment_count))
+        if ((tail->group == group->id && tail->group_digest == group->digest &&
+             group->digest == kv_group_digest(group->segments, group->segment_count)) ||
+            KV_MUTANT(group_without_commit_counts))
             return group;
     }
     return NULL;
@@ -105,7 +107,7 @@ static enum kv_status write_witness(const struct kv_place *place,
         return st;
     st = kv_io_write(file, info->end_bytes, bytes, sizeof(bytes));
     if (st == KV_OK)
-        st = kv_io_sync(file);
+        st = KV_UNLESS_MUTANT(witness_without_sync, kv_io_sync(file));
     kv_io_file_close(file);
     return st;
 }
@@ -128,7 +130,8 @@ enum kv_status kv_group_settle(const struct kv_place *place, const struct kv_log
                        name, KV_HEADER_BYTES);
     for (size_t i = 0; i < group->segment_count && st == KV_OK; i++) {
         next->log_bytes_written += group->segments[i].end_bytes;
-        st = write_witness(place, &group->segments[i], &commit);
+        st = KV_UNLESS_MUTANT(witness_not_written,
+                              write_witness(place, &group->segments[i], &commit));
     }
     return st == KV_OK ? kv_manifest_settle_groups(next) : st;
 }

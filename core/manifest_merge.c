@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "manifest.h"
+#include "mutant.h"
 
 /* Add a segment to a run. Takes `*info` over. */
 static enum kv_status append(struct kv_run *run, struct kv_segment_info *info)
@@ -23,7 +24,8 @@ static enum kv_status raise_low(struct kv_run *run, struct kv_slice low)
 {
     size_t dropped = 0;
 
-    if (run->has_low && kv_slice_compare(kv_buffer_slice(&run->low), low) >= 0)
+    if (run->has_low &&
+        (kv_slice_compare(kv_buffer_slice(&run->low), low) >= 0 || KV_MUTANT(low_not_raised)))
         low = kv_buffer_slice(&run->low);
     else if (kv_buffer_set(&run->low, low) != KV_OK)
         return KV_NOMEM;
@@ -93,7 +95,8 @@ enum kv_status kv_manifest_advance_merge(struct kv_manifest *manifest,
     if (left == 0)
         id = 0;
     else if (id == 0)
-        id = ++manifest->last_merge_id;
+        id = KV_MUTANT(merge_id_reused) && manifest->last_merge_id > 0 ? manifest->last_merge_id
+                                                                       : ++manifest->last_merge_id;
     for (size_t i = step->first; i <= step->first + left; i++)
         manifest->runs[i].merge_id = id;
     return KV_OK;

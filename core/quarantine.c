@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "create.h"
+#include "mutant.h"
 #include "names.h"
 
 enum { COPY_BYTES = 1 << 20, PAGE_BYTES = 4096, NAMES_MAX = 100000 };
@@ -97,7 +98,7 @@ static enum kv_status copy_bytes(struct kv_file *from, struct kv_file *to)
     if (st == KV_OK)
         st = kv_io_truncate(to, size);
     free(bytes);
-    return st == KV_OK ? kv_io_sync(to) : st;
+    return st == KV_OK ? KV_UNLESS_MUTANT(quarantined_copy_without_sync, kv_io_sync(to)) : st;
 }
 
 static enum kv_status copy_file(struct kv_quarantine *quarantine, const char *name)
@@ -164,5 +165,5 @@ enum kv_status kv_quarantine_keep(struct kv_quarantine *quarantine, const char *
 
 enum kv_status kv_quarantine_sync(struct kv_quarantine *quarantine)
 {
-    return kv_io_dir_sync(quarantine->dir);
+    return KV_UNLESS_MUTANT(quarantine_without_sync, kv_io_dir_sync(quarantine->dir));
 }

@@ -5,6 +5,7 @@
 
 #include "cleanup.h"
 #include "create.h"
+#include "mutant.h"
 #include "repair_private.h"
 #include "verify.h"
 
@@ -404,7 +405,8 @@ static enum kv_status keep_spoiled(struct kv_repair *repair)
     if (st == KV_OK && repair->is_rebuilding)
         st = kv_quarantine_keep(repair->quarantine, KV_NAME_MANIFEST);
     for (size_t i = 0; i < repair->spoiled_count && st == KV_OK; i++)
-        st = kv_quarantine_keep(repair->quarantine, repair->spoiled[i]);
+        st = KV_UNLESS_MUTANT(damaged_file_deleted,
+                              kv_quarantine_keep(repair->quarantine, repair->spoiled[i]));
     return st == KV_OK ? kv_quarantine_sync(repair->quarantine) : st;
 }
 
@@ -418,7 +420,9 @@ static enum kv_status remove_spoiled(struct kv_repair *repair)
         if (st == KV_NOTFOUND)
             st = KV_OK;
     }
-    return st == KV_OK && repair->spoiled_count > 0 ? kv_io_dir_sync(dir) : st;
+    if (st == KV_OK && repair->spoiled_count > 0)
+        st = KV_UNLESS_MUTANT(spoiled_may_return, kv_io_dir_sync(dir));
+    return st;
 }
 
 static enum kv_status replace_manifest(struct kv_repair *repair)

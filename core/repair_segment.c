@@ -5,6 +5,7 @@
 #include "group.h"
 #include "log_scan.h"
 #include "merge.h"
+#include "mutant.h"
 #include "repair_private.h"
 #include "replace.h"
 #include "run.h"
@@ -396,7 +397,8 @@ static enum kv_status bound(struct kv_repair *repair, size_t r, size_t s, struct
     loss->max_key = kv_buffer_slice(&run->segments[s].max_key);
     if (s > 0)
         loss->above = kv_buffer_slice(&run->segments[s - 1].max_key);
-    if (run->has_low && kv_slice_compare(kv_buffer_slice(&run->low), loss->above) > 0)
+    if (run->has_low && !KV_MUTANT(low_ignored_by_repair) &&
+        kv_slice_compare(kv_buffer_slice(&run->low), loss->above) > 0)
         loss->above = kv_buffer_slice(&run->low);
     if (s + 1 < run->segment_count) {
         st = run->segments[s + 1].min_key.size

@@ -204,6 +204,7 @@ static bool hides_nothing(struct rewrite *rewrite, const struct kv_entry *entry,
         rewrite->first + rewrite->choice.run_count; /* behind the output, if there is one */
 
     return KV_MUTANT(tombstone_dropped_early) ||
+           (KV_MUTANT(tombstone_dropped_in_next_step) && rewrite->has_output) ||
            !kv_version_may_contain(rewrite->version, older, rewrite->version->run_count - older,
                                    hash, entry->key);
 }

@@ -238,7 +238,9 @@ static enum kv_status attach(struct kv_engine *engine, const struct kv_settings 
         return st;
     engine->place.file_mode |= kv_lock_file_mode(engine->lock) & READ_AND_WRITE;
     engine->page = kv_lock_page(engine->lock);
-    st = wait_for(engine, KV_LOCK_OPEN, readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE, settings);
+    st = KV_UNLESS_MUTANT(
+        open_not_locked,
+        wait_for(engine, KV_LOCK_OPEN, readonly ? KV_LOCK_SHARED : KV_LOCK_EXCLUSIVE, settings));
     if (st == KV_OK && !readonly) {
         st = KV_UNLESS_MUTANT(attached_not_locked,
                               kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE));
@@ -246,7 +248,8 @@ static enum kv_status attach(struct kv_engine *engine, const struct kv_settings 
         if (st == KV_BUSY)
             st = wait_for(engine, KV_LOCK_ATTACHED, KV_LOCK_SHARED, settings);
     } else if (st == KV_OK) {
-        st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED_RO, KV_LOCK_SHARED);
+        st = KV_UNLESS_MUTANT(reader_not_noted,
+                              kv_lock_try(engine->lock, KV_LOCK_ATTACHED_RO, KV_LOCK_SHARED));
     }
     if (st == KV_OK)
         st = kv_lock_check(engine->lock);
@@ -468,7 +471,8 @@ static enum kv_status stop(struct kv_store *store)
         return KV_OK;
     st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, KV_LOCK_EXCLUSIVE, ATTACH_WAIT_MS);
     if (st == KV_OK)
-        st = kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE);
+        st = KV_UNLESS_MUTANT(ended_among_others,
+                              kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE));
     if (st == KV_OK && store->temporary)
         st = check_unread(engine);
     if (st == KV_OK && store->temporary)

@@ -505,7 +505,7 @@ START_TEST(test_repair_tells_what_it_cannot_place)
 }
 END_TEST
 
-/* What the store has withheld is in a store of its own, and damaged files keep their bytes. */
+/* Damaged files keep their bytes in the quarantine, and are not met again in the store. */
 START_TEST(test_repair_keeps_what_it_takes_away)
 {
     struct spot *spot = NULL;
@@ -517,7 +517,10 @@ START_TEST(test_repair_keeps_what_it_takes_away)
     ck_assert_ptr_nonnull(spot);
     ck_assert(kv_memfs_flip_bit(world.fs, world_path(spot->name), spot->offset + 1, 3));
     damaged = file_save(&world, spot->name);
+    kv_memfs_settle(world.fs);
     ck_assert_uint_gt(repair(&world), 0);
+    ck_assert(!world_has_file(&world, spot->name));
+    kv_memfs_crash(world.fs, KV_MEMFS_DROP, 0);
     ck_assert(!world_has_file(&world, spot->name));
     {
         char name[KV_NAME_BYTES + 16];

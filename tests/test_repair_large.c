@@ -139,6 +139,17 @@ START_TEST(test_repair_large_counts_without_a_manifest)
 }
 END_TEST
 
+/* The same if the power is cut: the log that named the group goes when the group is settled. */
+START_TEST(test_repair_large_counts_after_a_power_cut)
+{
+    kv_txn_publish(large);
+    world_crash(&world, _i == 0 ? KV_MEMFS_DROP : KV_MEMFS_REMOVE, 1);
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    ck_assert_uint_gt(repair(), 0);
+    expect_rows(0);
+}
+END_TEST
+
 /* Segments of a transaction that did not get to its COMMIT do not count, with a manifest or without. */
 START_TEST(test_repair_large_forgets_what_was_not_committed)
 {
@@ -168,6 +179,7 @@ int main(void)
     tcase_add_loop_test(tests, test_repair_large_loses_one_damaged_row, 0, 2);
     tcase_add_loop_test(tests, test_repair_large_reads_behind_a_damaged_header, 0, 2);
     tcase_add_loop_test(tests, test_repair_large_counts_without_a_manifest, 0, 2);
+    tcase_add_loop_test(tests, test_repair_large_counts_after_a_power_cut, 0, 2);
     tcase_add_loop_test(tests, test_repair_large_forgets_what_was_not_committed, 0, 2);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
