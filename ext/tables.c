@@ -201,18 +201,37 @@ static int fill_table(void *context, struct kv_table *table)
     return code;
 }
 
-/* Does the argument name a kv table, or is it, for those who take one, a path? */
-static bool is_path(const struct report_table *table, sqlite3_value *argument, const char **path)
+/*
+ * Does the argument name a kv table, or is it, for those who take one, a path? `*path` is NULL if
+ * it is none.
+ */
+static int find_path(struct report_table *table, sqlite3_value *argument, const char **path)
 {
+    const char *text = (const char *)sqlite3_value_text(argument);
     struct kv_table *found = NULL;
     char *error = NULL;
+    int code;
 
-    *path = (const char *)sqlite3_value_text(argument);
-    if (!table->kind->fill_path || !*path)
-        return false;
-    (void)kv_catalog_find(table->connection, table->kind->name, *path, &found, &error);
-    sqlite3_free(error);
-    return !found;
+    *path = NULL;
+    if (!table->kind->fill_path || !text)
+        return SQLITE_OK;
+    code = kv_catalog_find(table->connection, table->kind->name, text, &found, &error);
+    if (code == SQLITE_OK || code == SQLITE_ERROR) { /* an error: there is no such table */
+        sqlite3_free(error);
+        *path = found ? NULL : text;
+        return SQLITE_OK;
+    }
+    sqlite3_free(table->base.zErrMsg);
+    table->base.zErrMsg = error;
+    return code;
+}
+
+static int fill_at(struct report_cursor *cursor, struct report_table *table, const char *path)
+{
+    int code =
+        table->kind->fill_path(&cursor->report, table->connection, path, &table->base.zErrMsg);
+
+    return code == SQLITE_OK && cursor->report.is_out_of_memory ? SQLITE_NOMEM : code;
 }
 
 /* For those that take nothing but a path. */
@@ -220,13 +239,13 @@ static int fill_only_path(struct report_cursor *cursor, struct report_table *tab
                           sqlite3_value *argument)
 {
     const char *path = argument ? (const char *)sqlite3_value_text(argument) : NULL;
-    int code;
 
+    if (argument && !path && sqlite3_value_type(argument) != SQLITE_NULL)
+        return SQLITE_NOMEM;
     if (!path || !*path)
         return kv_error(&table->base.zErrMsg, SQLITE_ERROR, table->kind->name,
                         "the path of a store is expected");
-    code = table->kind->fill_path(&cursor->report, table->connection, path, &table->base.zErrMsg);
-    return code == SQLITE_OK && cursor->report.is_out_of_memory ? SQLITE_NOMEM : code;
+    return fill_at(cursor, table, path);
 }
 
 static int report_filter(sqlite3_vtab_cursor *base, int plan, const char *words, int argc,
@@ -234,16 +253,20 @@ static int report_filter(sqlite3_vtab_cursor *base, int plan, const char *words,
 {
     struct report_cursor *cursor = (struct report_cursor *)(void *)base;
     struct report_table *table = (struct report_table *)(void *)base->pVtab;
-    const char *path;
+    const char *path = NULL;
+    int code = SQLITE_OK;
 
     (void)words, (void)argc;
     clear(&cursor->report);
     cursor->row = 0;
     if (!table->kind->fill)
         return fill_only_path(cursor, table, plan ? argv[0] : NULL);
-    if (plan && is_path(table, argv[0], &path))
-        return table->kind->fill_path(&cursor->report, table->connection, path,
-                                      &table->base.zErrMsg);
+    if (plan)
+        code = find_path(table, argv[0], &path);
+    if (code != SQLITE_OK)
+        return code;
+    if (path)
+        return fill_at(cursor, table, path);
     return kv_catalog_each(table->connection, table->kind->name, plan ? argv[0] : NULL, fill_table,
                            cursor, &table->base.zErrMsg);
 }

@@ -154,17 +154,22 @@ static int table_connect(sqlite3 *db, void *context, int argc, const char *const
 }
 
 /*
- * Inside a transaction: have a savepoint's rollback undo what will be written.
- * Without a witness the rest works all the same.
+ * Inside a transaction: have a savepoint's rollback undo what will be written. Without a witness
+ * the rest works all the same, unless its failure made SQLite give up the transaction, and with it
+ * the table that is being created.
  */
 static int watch_creation(struct kv_table *table)
 {
     struct kv_connection *connection = table->connection;
+    int code;
 
     /* Joining locks the main database, which a table elsewhere should not need. */
     if (!kv_connection_in_transaction(connection) || sqlite3_stricmp(table->schema, "temp") == 0)
         return SQLITE_OK;
-    if (kv_witness_join(connection) != SQLITE_OK || connection->savepoint_level < 0)
+    code = kv_witness_join(connection);
+    if (code == SQLITE_NOMEM || !kv_connection_in_transaction(connection))
+        return code;
+    if (code != SQLITE_OK || connection->savepoint_level < 0)
         return SQLITE_OK;
     return kv_table_status(table, kv_link_mark(table->link, connection->savepoint_level));
 }

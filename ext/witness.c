@@ -42,6 +42,7 @@ static int witness_connect(sqlite3 *db, void *context, int argc, const char *con
 
 static int witness_disconnect(sqlite3_vtab *vtab)
 {
+    sqlite3_free(vtab->zErrMsg); /* not every caller of ours takes it */
     sqlite3_free(vtab);
     return SQLITE_OK;
 }
