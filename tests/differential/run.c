@@ -324,11 +324,11 @@ static void align_lock(sqlite3 *db, const char *schema, int state)
  */
 static void align_locks(struct run *run, int connection)
 {
-    static const char *const schemas[] = {"main", "att"};
+    static const char *const schemas[] = {"main", "att", "temp"};
     sqlite3 *kv = run->kv.connections[connection].db;
     sqlite3 *ordinary = run->ordinary.connections[connection].db;
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         int of_kv = sqlite3_txn_state(kv, schemas[i]);
         int of_ordinary = sqlite3_txn_state(ordinary, schemas[i]);
 
