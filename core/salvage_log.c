@@ -209,7 +209,10 @@ static void accept(struct walk *walk, uint64_t end, const struct kv_commit *comm
     note_time(&walk->salvage->tail, commit->time_ms);
 }
 
-/* Read the transaction that begins where the last one ended; KV_DONE if none counts there. */
+/*
+ * Read the transaction that begins where the last one ended; KV_DONE if none counts there. Its
+ * COMMIT is not KV_NEWER: find_commits has seen all of them.
+ */
 static enum kv_status read_next(struct walk *walk)
 {
     struct kv_salvage *salvage = walk->salvage;
@@ -222,8 +225,6 @@ static enum kv_status read_next(struct walk *walk)
         return st;
     st = kv_commit_decode(kv_salvage_rest(salvage, at, walk->limit), salvage->header.salt, at,
                           &commit);
-    if (st == KV_NEWER)
-        return kv_salvage_newer(salvage, at);
     if (st == KV_OK && commit.seq == walk->seq + 1 &&
         commit.record_count == salvage->count - before &&
         commit.begin_lsn == lsn_of(walk, walk->at) &&

@@ -247,6 +247,220 @@ START_TEST(test_salvage_that_begins_anew)
 }
 END_TEST
 
+/* ---- What cannot be, or is not known yet */
+
+enum { NEWER_RECORD = 9, NEWER_FLAG = 0x80 };
+
+/* Change what kind of thing stands at an offset into one that later versions may write. */
+static void make_newer(uint32_t at, uint32_t size)
+{
+    uint8_t kind = built.bytes.data[at + 4];
+
+    log_builder_reseal(&built, at, size, 4, kind == KV_PUT ? NEWER_RECORD : kind | NEWER_FLAG);
+}
+
+/* Goal: what a newer version has written is no damage: nothing of it is given up. */
+START_TEST(test_salvage_refuses_what_is_newer)
+{
+    struct kv_salvage_end nothing = {0};
+
+    if (_i < TRANSACTIONS)
+        make_newer(records[_i * RECORDS], records[_i * RECORDS + 1] - records[_i * RECORDS]);
+    else
+        make_newer(commits[_i - TRANSACTIONS], KV_COMMIT_BYTES);
+    load();
+    ck_kv_is(kv_salvage_log(&salvage, &nothing), KV_NEWER);
+}
+END_TEST
+
+START_TEST(test_salvage_does_not_believe_a_newer_end)
+{
+    struct kv_end end = log_builder_next_end(&built);
+    uint32_t at = offset();
+
+    log_builder_append_end(&built, &end);
+    make_newer(at, KV_END_BYTES);
+    damage(records[7] + 5);
+    read_log();
+    expect_records(077);
+    expect_tail(&tails[2]);
+}
+END_TEST
+
+/* Goal: two COMMITs lost in a row cost nothing, since each record tells its transaction. */
+START_TEST(test_salvage_of_two_damaged_commits)
+{
+    damage(commits[0] + 20);
+    damage(commits[1] + 20);
+    read_log();
+    expect_records(0777);
+    ck_assert_uint_eq(salvage.gap_count, 2);
+    expect_gap(0, commits[0], commits[0] + KV_COMMIT_BYTES, 0);
+    expect_gap(1, commits[1], commits[1] + KV_COMMIT_BYTES, 0);
+}
+END_TEST
+
+/* Goal: behind what was durable, only whole transactions count, also behind damage. */
+START_TEST(test_salvage_of_damage_before_a_torn_transaction)
+{
+    damage(commits[1] + 20);
+    damage(records[7] + 5);
+    read_log();
+    expect_records(077);
+    ck_assert_uint_eq(salvage.tail.end_bytes, records[6]);
+    expect_gap(0, commits[1], commits[1] + KV_COMMIT_BYTES, 0);
+}
+END_TEST
+
+/* Goal: behind damage, a record whose head alone is right leads nowhere. */
+START_TEST(test_salvage_of_records_in_a_row)
+{
+    damage(records[0] + 5);
+    damage(records[2] - 1); /* the key of records[1] */
+    read_log();
+    expect_records(0774);
+    ck_assert_uint_eq(salvage.gap_count, 1);
+    expect_gap(0, records[0], records[2], BUILT_BASE_SEQ + 1);
+}
+END_TEST
+
+/* Goal: an end that others place within a COMMIT makes a gap of just these bytes. */
+START_TEST(test_salvage_to_an_end_within_a_commit)
+{
+    struct kv_salvage_end end = {.known_lsn = log_builder_lsn(commits[2] + 20)};
+
+    damage(commits[2] + 30);
+    load();
+    ck_kv(kv_salvage_log(&salvage, &end));
+    expect_records(0777);
+    ck_assert_uint_eq(salvage.gap_count, 1);
+    expect_gap(0, commits[2], commits[2] + 20, BUILT_BASE_SEQ + TRANSACTIONS);
+}
+END_TEST
+
+/* A fourth transaction of one record, whose COMMIT is as `change` makes it, and durable. */
+static void add_changed(void (*change)(struct kv_commit *commit))
+{
+    struct kv_salvage_end end = {0};
+    struct kv_commit commit;
+
+    log_builder_add(&built, KV_PUT, "more", 5);
+    commit = log_builder_next_commit(&built);
+    change(&commit);
+    commit.digest = kv_commit_digest(&commit, built.records_digest);
+    log_builder_append_commit(&built, &commit);
+    end.known_lsn = log_builder_lsn(offset());
+    load();
+    ck_kv(kv_salvage_log(&salvage, &end));
+}
+
+static void begin_later(struct kv_commit *commit)
+{
+    commit->begin_lsn += 1 << 20;
+}
+
+static void begin_before_the_log(struct kv_commit *commit)
+{
+    commit->begin_lsn = 5;
+}
+
+static void begin_earlier(struct kv_commit *commit)
+{
+    commit->begin_lsn = log_builder_lsn(records[3]);
+}
+
+static void repeat_a_seq(struct kv_commit *commit)
+{
+    commit->seq--;
+}
+
+static void count_more(struct kv_commit *commit)
+{
+    commit->record_count++;
+}
+
+static void be_early(struct kv_commit *commit)
+{
+    commit->time_ms = 5;
+}
+
+/*
+ * Goal: a COMMIT, with a right checksum, that says what cannot be vouches for nothing. What is
+ * durable stands all the same, and the transactions before it stay.
+ */
+START_TEST(test_salvage_of_a_commit_that_lies)
+{
+    static void (*const changes[])(struct kv_commit *) = {begin_later, begin_before_the_log,
+                                                          begin_earlier, repeat_a_seq};
+
+    add_changed(changes[_i]);
+    ck_assert_uint_eq(salvage.count, ALL + 1);
+    ck_assert_uint_eq(salvage.gap_count, 1);
+    expect_gap(0, offset() - KV_COMMIT_BYTES, offset(), 0);
+}
+END_TEST
+
+START_TEST(test_salvage_of_a_commit_of_other_records)
+{
+    add_changed(count_more);
+    ck_assert_uint_eq(salvage.count, ALL);
+    ck_assert_uint_eq(salvage.gap_count, 1);
+    ck_assert(salvage.gaps[0].contradicts);
+}
+END_TEST
+
+/* Goal: a transaction that follows in everything but its seq is taken, and told of. */
+START_TEST(test_salvage_of_a_seq_left_out)
+{
+    struct kv_salvage_end end = {0};
+
+    built.tail.seq++;
+    log_builder_add(&built, KV_PUT, "more", 5);
+    log_builder_commit(&built);
+    end.known_lsn = log_builder_lsn(offset());
+    load();
+    ck_kv(kv_salvage_log(&salvage, &end));
+    ck_assert_uint_eq(salvage.count, ALL + 1);
+    ck_assert_uint_eq(salvage.gap_count, 1);
+    expect_gap(0, records[ALL], records[ALL], 0);
+    ck_assert_uint_eq(salvage.tail.seq, BUILT_BASE_SEQ + TRANSACTIONS + 2);
+}
+END_TEST
+
+START_TEST(test_salvage_finds_the_earliest_time)
+{
+    add_changed(be_early);
+    ck_assert_uint_eq(salvage.count, ALL + 1);
+    ck_assert_uint_eq(salvage.gap_count, 0);
+    ck_assert_uint_eq(salvage.tail.min_time_ms, 5);
+    ck_assert_uint_eq(salvage.tail.max_time_ms, BUILT_TIME_MS + BUILT_BASE_SEQ + 2);
+}
+END_TEST
+
+/* Goal: many transactions, each second one damaged, cost one record each. */
+START_TEST(test_salvage_of_damage_everywhere)
+{
+    enum { COUNT = 150 };
+    struct kv_salvage_end end = {0};
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint32_t at = offset();
+
+        log_builder_add(&built, KV_PUT, "a", 20);
+        log_builder_add(&built, KV_PUT, "b", 20);
+        log_builder_commit(&built);
+        if (i % 2 == 0)
+            damage(at + 5);
+    }
+    end.known_lsn = log_builder_lsn(offset());
+    load();
+    ck_kv(kv_salvage_log(&salvage, &end));
+    ck_assert_uint_eq(salvage.count, ALL + 2 * COUNT - COUNT / 2);
+    ck_assert_uint_eq(salvage.gap_count, COUNT / 2);
+    ck_assert_uint_eq(salvage.tail.seq, BUILT_BASE_SEQ + TRANSACTIONS + COUNT);
+}
+END_TEST
+
 /* ---- The file */
 
 /* Goal: a page that the disk refuses twice is zeros, and is counted; one refused once is read. */
@@ -349,6 +563,17 @@ int main(void)
     tcase_add_test(logs, test_salvage_believes_an_end);
     tcase_add_test(logs, test_salvage_stops_at_a_limit);
     tcase_add_test(logs, test_salvage_that_begins_anew);
+    tcase_add_loop_test(logs, test_salvage_refuses_what_is_newer, 0, 2 * TRANSACTIONS);
+    tcase_add_test(logs, test_salvage_does_not_believe_a_newer_end);
+    tcase_add_test(logs, test_salvage_of_two_damaged_commits);
+    tcase_add_test(logs, test_salvage_of_damage_before_a_torn_transaction);
+    tcase_add_test(logs, test_salvage_of_records_in_a_row);
+    tcase_add_test(logs, test_salvage_to_an_end_within_a_commit);
+    tcase_add_loop_test(logs, test_salvage_of_a_commit_that_lies, 0, 4);
+    tcase_add_test(logs, test_salvage_of_a_commit_of_other_records);
+    tcase_add_test(logs, test_salvage_of_a_seq_left_out);
+    tcase_add_test(logs, test_salvage_finds_the_earliest_time);
+    tcase_add_test(logs, test_salvage_of_damage_everywhere);
     suite_add_tcase(suite, logs);
 
     tcase_add_checked_fixture(files, setup, teardown);
