@@ -5,6 +5,7 @@
  */
 #include "engine_world.h"
 #include "header.h"
+#include "manifest.h"
 #include "model.h"
 #include "names.h"
 #include "record.h"
@@ -138,6 +139,64 @@ START_TEST(test_repair_forged_group)
 }
 END_TEST
 
+/* ---- A manifest with wrong totals */
+
+/* What a description of a segment says besides what names it: one of these is wrong. */
+static void forge_total(struct kv_segment_info *info, int which)
+{
+    switch (which) {
+    case 0: info->record_count++; break;
+    case 1: info->entry_count--; break;
+    case 2: info->tombstone_count++; break;
+    case 3: info->entry_bytes++; break;
+    case 4: info->min_seq++; break;
+    case 5: info->max_seq--; break;
+    case 6: ck_kv(kv_buffer_set(&info->min_key, kv_slice_text("A"))); break;
+    case 7: ck_kv(kv_buffer_set(&info->max_key, kv_slice_text("z"))); break;
+    }
+}
+
+static void forge_manifest(int which)
+{
+    struct kv_manifest manifest;
+    struct kv_dir *dir;
+    bool renamed;
+
+    ck_kv(kv_io_dir_open(world.io, WORLD_PATH, &dir));
+    ck_kv(kv_manifest_load(world.io, dir, WORLD_PATH, &manifest));
+    forge_total(&manifest.runs[0].segments[0], which);
+    manifest.generation++;
+    ck_kv(kv_manifest_replace(world.io, dir, 0600, &manifest, &renamed));
+    kv_manifest_release(&manifest);
+    kv_io_dir_close(dir);
+}
+
+static enum kv_status note_step(void *context, const struct kv_repair_step *step)
+{
+    *(bool *)context |= strstr(step->action, "did not describe") != NULL;
+    return KV_OK;
+}
+
+/* Goal: repair believes a sound segment, rather than what the manifest says of it. */
+START_TEST(test_repair_forged_totals)
+{
+    bool told = false;
+
+    world_put(&world, "b", "1");
+    world_put(&world, "b", "2");
+    world_put(&world, "c", "2");
+    world_delete(&world, "a");
+    engine_seal(&world);
+    world_close(&world);
+    forge_manifest(_i);
+    ck_kv(kv_repair(WORLD_PATH, world.io, NULL, note_step, &told));
+    ck_assert(told);
+    world_open(&world);
+    world_check(&world);
+    world_expect_all(&world, filled);
+}
+END_TEST
+
 static Suite *repair_forged_suite(void)
 {
     Suite *suite = suite_create("repair_forged");
@@ -147,6 +206,7 @@ static Suite *repair_forged_suite(void)
     tcase_add_loop_test(tests, test_repair_forged_end, 0, 4);
     tcase_add_loop_test(tests, test_repair_forged_commit, 0, 2);
     tcase_add_test(tests, test_repair_forged_group);
+    tcase_add_loop_test(tests, test_repair_forged_totals, 0, 8);
     suite_add_tcase(suite, tests);
     return suite;
 }
