@@ -74,6 +74,52 @@ void kv_engine_remove_pin(struct kv_engine *engine, struct kv_pin *pin)
     pin->version = NULL;
 }
 
+/* Take versions off the list of those retired: with `all`, all, else those that nobody holds. */
+static struct kv_version *take_retired(struct kv_engine *engine, bool all)
+{
+    struct kv_version **at = &engine->retired, *taken = NULL;
+
+    pthread_mutex_lock(&engine->mutex);
+    while (*at) {
+        struct kv_version *version = *at;
+
+        /* The list's reference is the last one: nobody is left to make more from. */
+        if (all || atomic_load_explicit(&version->references, memory_order_acquire) == 1) {
+            *at = version->next_retired;
+            version->next_retired = taken;
+            taken = version;
+        } else {
+            at = &version->next_retired;
+        }
+    }
+    pthread_mutex_unlock(&engine->mutex);
+    return taken;
+}
+
+static void unref_all(struct kv_version *version)
+{
+    while (version) {
+        struct kv_version *next = version->next_retired;
+
+        kv_version_unref(version);
+        version = next;
+    }
+}
+
+void kv_engine_retire(struct kv_engine *engine, bool on)
+{
+    pthread_mutex_lock(&engine->mutex);
+    engine->retires = on;
+    pthread_mutex_unlock(&engine->mutex);
+    if (!on)
+        unref_all(take_retired(engine, true));
+}
+
+void kv_engine_free_retired(struct kv_engine *engine)
+{
+    unref_all(take_retired(engine, false));
+}
+
 /* The version in the pin is not the newest: exchange it. */
 static void renew_pin(struct kv_engine *engine, struct kv_pin *pin)
 {

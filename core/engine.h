@@ -13,7 +13,7 @@
  *
  * What is read where:
  *   manifest        changed holding MANIFEST; read holding MANIFEST or mutex
- *   version, pins, merging   under mutex
+ *   version, pins, retired, merging   under mutex
  *   serial          atomic: raised after `version` has been replaced
  *   page words      atomics, through page.h alone; see below
  *
@@ -146,6 +146,8 @@ struct kv_engine {
     struct kv_version *version;
     _Atomic uint64_t serial;
     struct kv_pin *pins;
+    struct kv_version *retired; /* replaced, and not freed yet */
+    bool retires;               /* a thread frees them */
     struct kv_merging merging;
 
     uint64_t nonce_seed, nonce_count; /* WRITER's */
@@ -235,6 +237,15 @@ enum kv_status kv_engine_follow(struct kv_engine *engine) KV_WARN_UNUSED;
  */
 enum kv_status kv_engine_install(struct kv_engine *engine, struct kv_manifest *next,
                                  struct kv_log *log, bool *renamed) KV_WARN_UNUSED;
+
+/*
+ * Freeing a version takes long if it is the last one that holds large files which are
+ * unlinked: it gives their disk space back. With `on`, versions that are replaced are kept until
+ * kv_engine_free_retired finds that nobody holds them any more, so that whoever
+ * lets go of one, a reader or writer perhaps, does not have to wait for that.
+ */
+void kv_engine_retire(struct kv_engine *engine, bool on);
+void kv_engine_free_retired(struct kv_engine *engine);
 
 /* ---- Syncing */
 

@@ -104,6 +104,11 @@ static void exchange(struct kv_engine *engine, struct kv_manifest *next, struct 
     engine->version = version;
     atomic_fetch_add_explicit(&engine->serial, 1, memory_order_release);
     steal_idle_pins(engine);
+    if (engine->retires && previous) {
+        previous->next_retired = engine->retired;
+        engine->retired = previous;
+        previous = NULL;
+    }
     pthread_cond_broadcast(&engine->changed);
     pthread_mutex_unlock(&engine->mutex);
     kv_version_unref(previous);

@@ -135,6 +135,7 @@ static void do_urgent(struct kv_maintainer *maintainer)
         maintainer->looked_ms = time_ms;
         sync_if_due(maintainer);
         look_for_unindexed(maintainer);
+        kv_engine_free_retired(maintainer->engine);
     }
     index_if_due(maintainer);
 }
@@ -243,6 +244,7 @@ enum kv_status kv_maintainer_start(struct kv_maintainer *maintainer, struct kv_e
     failed = pthread_create(&maintainer->thread, NULL, run, maintainer);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     maintainer->running = !failed;
+    kv_engine_retire(engine, !failed);
     return failed ? kv_fail(KV_NOMEM, "%s: cannot start a thread", engine->path) : KV_OK;
 }
 
@@ -257,6 +259,7 @@ void kv_maintainer_stop(struct kv_maintainer *maintainer)
         pthread_mutex_unlock(&maintainer->mutex);
         pthread_join(maintainer->thread, NULL);
         maintainer->running = false;
+        kv_engine_retire(maintainer->engine, false);
     }
     pthread_cond_destroy(&maintainer->wake);
     pthread_mutex_destroy(&maintainer->mutex);

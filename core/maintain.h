@@ -8,7 +8,8 @@
  *      second, whichever process committed it (P4, also when that one has died);
  *   3. index the log that was sealed last (seal.h): at once if a user of this
  *      process sealed it, else when whoever did so has left it for two seconds;
- *   4. merge, as the policy says, after a seal.
+ *   4. merge, as the policy says, after a seal;
+ *   5. free versions that have been replaced, once nobody holds them.
  *
  * A merge takes long, so syncs and indexes are seen to while it works, too.
  *

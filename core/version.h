@@ -31,9 +31,10 @@ struct kv_pending_run {
 struct kv_version {
     _Atomic uint32_t references;
     uint64_t generation;
-    uint64_t start_lsn; /* snapshots begin here at the earliest */
-    bool is_backup;     /* nothing has been written since it was made as one */
-    struct kv_log *log; /* the active one */
+    uint64_t start_lsn;              /* snapshots begin here at the earliest */
+    bool is_backup;                  /* nothing has been written since it was made as one */
+    struct kv_log *log;              /* the active one */
+    struct kv_version *next_retired; /* the engine's list, under its mutex */
     size_t pending_count;
     struct kv_pending_run *pending; /* newest first; between the log and all else */
     struct kv_log *unindexed;       /* sealed, newer than the runs; NULL: none */

@@ -302,6 +302,41 @@ START_TEST(test_version_idle_pins_give_theirs_up)
 }
 END_TEST
 
+/*
+ * Goal: who lets go of a version last does not free it, if somebody else has undertaken to; and
+ * when that one gives it up, nothing stays behind (which the sanitizer sees).
+ */
+START_TEST(test_version_retired_is_freed_by_another)
+{
+    struct kv_engine *engine = engine_of(&world);
+    struct kv_version *first, *second;
+
+    world_put(&world, "a", "1");
+    first = kv_engine_version(engine);
+    kv_engine_retire(engine, true);
+    engine_seal(&world);
+    second = kv_engine_version(engine);
+    kv_engine_free_retired(engine);
+    ck_assert_ptr_eq(engine->retired, first); /* and not what sealing did on the way */
+    ck_assert_ptr_null(first->next_retired);
+    kv_version_unref(first);
+    expect_at(first, end_of(first), "a", "1"); /* it is still there */
+    kv_engine_free_retired(engine);
+    ck_assert_ptr_null(engine->retired);
+
+    world_put(&world, "a", "2");
+    engine_seal(&world);
+    kv_engine_retire(engine, false);
+    ck_assert_ptr_null(engine->retired);
+    expect_at(second, end_of(second), "a", "2"); /* its holder's now */
+    kv_version_unref(second);
+    second = kv_engine_version(engine);
+    engine_seal(&world);
+    ck_assert_ptr_null(engine->retired);
+    kv_version_unref(second);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("version");
@@ -319,6 +354,7 @@ int main(void)
     tcase_add_test(tests, test_version_open_misses_a_segment);
     tcase_add_test(tests, test_version_stays);
     tcase_add_test(tests, test_version_idle_pins_give_theirs_up);
+    tcase_add_test(tests, test_version_retired_is_freed_by_another);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
 }
