@@ -31,6 +31,7 @@ enum kv_status kv_write_set_new(struct kv_log *log, uint64_t seq, struct kv_writ
     set->log = kv_log_ref(log);
     set->seq = seq;
     set->begin_bytes = set->flushed_bytes = set->end_bytes = log->tail.end_bytes;
+    set->digest = log->tail.digest;
     *out = set;
     return KV_OK;
 }
@@ -93,6 +94,7 @@ static enum kv_status append(struct kv_write_set *set, struct kv_record *record)
     if (!at)
         return kv_fail_nomem();
     kv_record_encode(at, &set->log->record_place, set->end_bytes, record);
+    set->digest = kv_digest_add(set->digest, record->checksum);
     set->buffer.size += size;
     set->end_bytes += (uint32_t)size;
     return KV_OK;
@@ -179,6 +181,7 @@ void kv_write_set_truncate(struct kv_write_set *set, uint32_t count)
     if (count >= kv_write_set_count(set))
         return;
     kv_write_set_cut_views(set, set->first_record + count);
+    set->digest_is_stale = true;
     set->end_bytes = set->memtable.items[count].offset_bytes;
     if (set->end_bytes < set->flushed_bytes) {
         set->flushed_bytes = set->end_bytes;
@@ -189,11 +192,15 @@ void kv_write_set_truncate(struct kv_write_set *set, uint32_t count)
     kv_memtable_truncate(&set->memtable, count);
 }
 
-/* The chain from the last COMMIT over every record's checksum. */
+/* The chain from the last COMMIT, or from 0, over every record's checksum. */
 static uint64_t records_digest(const struct kv_write_set *set)
 {
     uint64_t digest = set->log->tail.digest;
     uint32_t count = kv_write_set_count(set);
+
+    /* What has been written is read again only where there is no other way. */
+    if (!set->digest_is_stale)
+        return set->digest;
 
     for (uint32_t i = 0; i < count; i++)
         digest = kv_digest_add(
@@ -287,6 +294,8 @@ enum kv_status kv_write_set_move(struct kv_write_set *set, struct kv_log *log)
             set->memtable.items[i].offset_bytes = offsets[i];
         set->log = to->log;
         set->buffer = to->buffer;
+        set->digest = to->digest;
+        set->digest_is_stale = false;
         set->begin_bytes = to->begin_bytes;
         set->flushed_bytes = to->flushed_bytes;
         set->end_bytes = to->end_bytes;

@@ -30,6 +30,8 @@ struct kv_write_set {
     uint32_t begin_bytes;   /* file offset of the first record: the log's committed end */
     uint32_t flushed_bytes; /* file offset where the buffer starts */
     uint32_t end_bytes;     /* file offset after the last record */
+    uint64_t digest;        /* the log's chain carried over every record's checksum, unless … */
+    bool digest_is_stale;   /* … records were taken back, which leaves no way back */
     struct kv_write_view *views;
 };
 
