@@ -93,7 +93,8 @@ enum kv_status kv_log_create(const struct kv_place *place, const struct kv_heade
     log->header = *header;
     if (header->role != KV_ROLE_PENDING)
         log->header.role = KV_ROLE_LOG;
-    log->header.log.record_limit = KV_LOG_RECORD_LIMIT;
+    if (header->log.record_limit == 0)
+        log->header.log.record_limit = KV_LOG_RECORD_LIMIT;
     kv_name_segment(name, header->number);
     st = prepare(log);
     if (st == KV_OK)

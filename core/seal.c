@@ -7,6 +7,8 @@
 #include "mutant.h"
 #include "names.h"
 
+enum { LARGE_RECORD_BYTES = 1024, RECORD_LIMIT_MIN = 1 << 16 };
+
 /* ---- What the next manifest says of logs */
 
 enum kv_status kv_seal_add(struct kv_manifest *next, const struct kv_log *log,
@@ -187,14 +189,33 @@ static void discard(struct kv_engine *engine, const struct kv_log *next)
     kv_message_restore(&held);
 }
 
+/*
+ * How many records the log behind `log` may hold. Large ones fill a log by their
+ * bytes, long before KV_LOG_RECORD_LIMIT: in a memtable for so many, each slot would be
+ * on a page of its own, and touching a new page costs about as much as writing one.
+ * Should records be small from then on, that log is sealed early, and the next has room for all again.
+ */
+static uint32_t next_record_limit(const struct kv_log *log)
+{
+    uint64_t count = log->tail.record_count;
+    uint32_t limit = RECORD_LIMIT_MIN;
+
+    if (count >= (log->tail.end_bytes - KV_HEADER_BYTES) / LARGE_RECORD_BYTES)
+        return KV_LOG_RECORD_LIMIT;
+    while (limit < KV_LOG_RECORD_LIMIT && limit < 2 * count)
+        limit *= 2;
+    return limit;
+}
+
 /* A log to follow `log`, whose transactions are durable; durable itself. */
 static enum kv_status make_successor(struct kv_engine *engine, const struct kv_log *log,
-                                     struct kv_log **out)
+                                     uint32_t record_limit, struct kv_log **out)
 {
     uint64_t end_lsn = kv_log_lsn(log, log->tail.end_bytes);
     struct kv_header header = {.base_seq = log->tail.seq,
                                .log = {.base_lsn = end_lsn,
                                        .previous_digest = log->tail.digest,
+                                       .record_limit = record_limit,
                                        .previous_end_lsn = end_lsn}};
     enum kv_status st = kv_seal_new_log(engine, &header, false, out);
 
@@ -215,7 +236,9 @@ enum kv_status kv_seal(struct kv_engine *engine, bool keep_tail,
         st = KV_UNLESS_MUTANT(seal_without_log_sync,
                               kv_engine_sync_log(engine, log, log->tail.end_bytes));
     if (st == KV_OK)
-        st = make_successor(engine, log, &next);
+        /* What is to be moved there may be more than has come so far. */
+        st = make_successor(engine, log, keep_tail ? KV_LOG_RECORD_LIMIT : next_record_limit(log),
+                            &next);
     if (st == KV_OK)
         st = kv_engine_take_manifest(engine);
     if (st == KV_OK) {

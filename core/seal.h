@@ -59,8 +59,8 @@ enum kv_status kv_seal_add(struct kv_manifest *next, const struct kv_log *log,
 void kv_seal_set_active(struct kv_manifest *next, const struct kv_log *log, uint32_t start_bytes);
 
 /*
- * Create a log with this header, of which role, uuid, number, salt, time and
- * record limit are filled in; or a pending segment, whose group, if it is 0, is
+ * Create a log with this header, of which role, uuid, number, salt, time and, if it is 0,
+ * the record limit are filled in; or a pending segment, whose group, if it is 0, is
  * named after this first segment of it.
  */
 enum kv_status kv_seal_new_log(struct kv_engine *engine, struct kv_header *header,

@@ -181,6 +181,35 @@ START_TEST(test_kv_record_limit_is_passed)
 }
 END_TEST
 
+/* Goal: behind large records a log has room for fewer, and a transaction does not notice, alone there or not. */
+START_TEST(test_kv_lower_record_limit_is_passed)
+{
+    enum { LIMIT = 1 << 16 };
+    static const uint8_t large[5000];
+    struct kv_settings settings = world.options.settings;
+    struct kv_txn *txn;
+
+    settings.segment_bytes = 64 * 1024 * 1024;
+    ck_kv(kv_put(world.store, kv_slice_text("large"), kv_slice_of(large, sizeof(large))));
+    ck_kv(kv_compact(world.store, NULL, NULL));
+    if (_i)
+        world_put(&world, "before", "1");
+    ck_kv(kv_txn_begin(world.store, &settings, &txn));
+    for (uint32_t i = 0; i < LIMIT + 2; i++)
+        ck_kv_fast(put_number(txn, i));
+    txn_put(txn, "last", "2");
+    ck_kv(kv_txn_commit(txn));
+    world_put(&world, "after", "3");
+    for (int i = 0; i < 2; i++) {
+        world_expect(&world, "last", "2");
+        world_expect(&world, "after", "3");
+        ck_assert_uint_eq(world_stats(&world).records, LIMIT + 5 + (unsigned)_i);
+        world_reopen(&world);
+    }
+    world_check(&world);
+}
+END_TEST
+
 /* ---- Transactions */
 
 START_TEST(test_kv_txn_reads_its_own_writes)
@@ -734,6 +763,7 @@ static Suite *kv_suite(void)
     tcase_add_test(tests, test_kv_keys_have_1_to_65535_bytes);
     tcase_add_test(tests, test_kv_rows_have_up_to_a_billion_bytes);
     tcase_add_test(tests, test_kv_record_limit_is_passed);
+    tcase_add_loop_test(tests, test_kv_lower_record_limit_is_passed, 0, 2);
     tcase_add_test(tests, test_kv_txn_reads_its_own_writes);
     tcase_add_test(tests, test_kv_abort_forgets);
     tcase_add_test(tests, test_kv_commit_without_writes_is_nothing);

@@ -154,6 +154,52 @@ START_TEST(test_seal_describes_random_logs)
 }
 END_TEST
 
+/* `count` rows of `row_bytes` in the active log, which is sealed; the record limit of the next. */
+static uint32_t limit_behind(uint32_t count, size_t row_bytes, bool keep_tail)
+{
+    struct kv_engine *engine = engine_of(&world);
+    uint8_t *row = calloc(1, row_bytes);
+    struct kv_write_set *set;
+    struct kv_commit commit = {.time_ms = 1};
+    uint32_t limit;
+
+    ck_kv(kv_writer_take(engine, 0));
+    ck_kv(kv_write_set_new(active_log(), active_log()->tail.seq + 1, &set));
+    for (uint32_t i = 0; i < count; i++)
+        ck_kv_fast(kv_write_set_add(set, KV_PUT, i, kv_slice_of(&i, sizeof(i)),
+                                    kv_slice_of(row, row_bytes)));
+    ck_kv(kv_write_set_commit(set, &commit));
+    kv_write_set_publish(set, &commit);
+    kv_write_set_unref(set);
+    ck_kv(kv_seal(engine, keep_tail, NULL));
+    kv_engine_drop_writer(engine, false);
+    limit = active_log()->header.log.record_limit;
+    ck_assert_uint_eq(active_log()->memtable.capacity, limit);
+    free(row);
+    return limit;
+}
+
+/*
+ * Goal: behind a log of large records the next has room for about as many, of small ones for
+ * all; and for all, too, if a transaction is to be moved there.
+ */
+START_TEST(test_seal_makes_room_for_as_many_records)
+{
+    enum { ALL = KV_LOG_RECORD_LIMIT, FEW = 1 << 16, LARGE = 1100 };
+
+    ck_assert_uint_eq(active_log()->header.log.record_limit, ALL);
+    ck_assert_uint_eq(limit_behind(3, 1, false), ALL);
+    ck_assert_uint_eq(limit_behind(20, LARGE, false), FEW);
+    world_reopen(&world);
+    ck_assert_uint_eq(active_log()->header.log.record_limit, FEW);
+    ck_assert_uint_eq(active_log()->memtable.capacity, FEW);
+    ck_assert_uint_eq(limit_behind(20, LARGE, true), ALL);
+    ck_assert_uint_eq(limit_behind(FEW / 2, LARGE, false), FEW);
+    ck_assert_uint_eq(limit_behind(FEW / 2 + 1, LARGE, false), 2 * FEW);
+    ck_assert_uint_eq(limit_behind(3, 1, false), ALL);
+}
+END_TEST
+
 /* Whatever `synchronous` says, what is sealed is on disk. */
 START_TEST(test_seal_makes_durable)
 {
@@ -355,6 +401,7 @@ int main(void)
     tcase_add_test(tests, test_seal_of_an_empty_log_does_nothing);
     tcase_add_test(tests, test_seal_makes_a_run_and_a_new_log);
     tcase_add_test(tests, test_seal_describes_random_logs);
+    tcase_add_test(tests, test_seal_makes_room_for_as_many_records);
     tcase_add_test(tests, test_seal_makes_durable);
     tcase_add_test(tests, test_seal_keeps_the_tail);
     tcase_add_test(tests, test_seal_refuses_damage);
