@@ -10,7 +10,6 @@ enum {
     ALLOCATE_FIRST_BYTES = 256 * 1024,
     ALLOCATE_MAX_BYTES = 16 * 1024 * 1024,
     WRITE_BACK_BYTES = 4 * 1024 * 1024,
-    OTHER_KEYS_MAX = 8, /* of the same hash: no accident any more */
 };
 
 struct kv_log *kv_log_ref(struct kv_log *log)
@@ -287,39 +286,25 @@ enum kv_status kv_log_decode(const struct kv_log *log, uint32_t offset_bytes, ui
                    offset_bytes);
 }
 
-/* The newest version of `key` among batches: of records in one file, the one behind the others. */
-static enum kv_status find_in_batches(struct kv_iter **its, size_t count, struct kv_slice key,
-                                      struct kv_entry *out)
-{
-    enum kv_status st = KV_OK;
-    bool found = false;
-
-    for (size_t i = 0; i < count && st >= 0; i++) {
-        struct kv_entry entry;
-
-        st = kv_iter_seek(its[i], &key, KV_FORWARD);
-        if (st == KV_OK)
-            st = kv_iter_next(its[i], &entry);
-        if (st == KV_OK && kv_slice_equal(entry.key, key) &&
-            (!found || entry.key.data > out->key.data)) {
-            *out = entry;
-            found = true;
-        }
-    }
-    return st < 0 ? st : found ? KV_OK : KV_DONE;
-}
-
 /* By key order: slower than by hash, but nobody can choose keys that make it worse. */
 static enum kv_status get_in_order(struct kv_log *log, struct kv_slice key, uint32_t bound_bytes,
                                    struct kv_entry *out)
 {
-    struct kv_iter *its[KV_BATCH_COUNT_MAX];
-    size_t count;
-    enum kv_status st = kv_log_iters(log, bound_bytes, its, &count);
+    struct kv_item_list list = kv_log_item_list(log);
+    uint32_t bound_index = kv_log_count_before(log, bound_bytes), found;
+    struct kv_batch_set *batches;
+    struct kv_record record;
+    enum kv_status st = kv_order_sort(&log->memtable.order, &list, bound_index, &batches);
 
+    if (st != KV_OK)
+        return st;
+    found = kv_batch_set_find(batches, &list, key, bound_index);
+    kv_batch_set_unref(batches);
+    if (found == 0)
+        return KV_DONE;
+    st = kv_log_decode(log, list.items[found - 1].offset_bytes, bound_bytes, &record);
     if (st == KV_OK)
-        st = find_in_batches(its, count, key, out);
-    kv_iters_free(its, &count);
+        kv_entry_of(out, &record);
     return st;
 }
 
@@ -342,7 +327,7 @@ enum kv_status kv_log_get(struct kv_log *log, uint64_t hash, struct kv_slice key
                 kv_entry_of(out, &record);
                 return KV_OK;
             }
-            if (++other_keys == OTHER_KEYS_MAX)
+            if (++other_keys == KV_MEMTABLE_OTHER_KEYS_MAX)
                 return get_in_order(log, key, bound_bytes, out);
         }
         at = item->older;

@@ -31,6 +31,9 @@
 /* With the secret: what hashes are multiplied by. */
 #define KV_MEMTABLE_MULTIPLIER UINT64_C(0x9e3779b97f4a7c15)
 
+/* Keys of the same hash that a lookup meets in vain: more are no accident, and it goes by their order. */
+enum { KV_MEMTABLE_OTHER_KEYS_MAX = 8 };
+
 struct kv_memtable {
     uint64_t secret;
     uint32_t capacity;      /* items; a power of two */

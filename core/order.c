@@ -252,6 +252,59 @@ enum kv_status kv_order_sort(struct kv_order *order, const struct kv_item_list *
     return *out || (*out = set_new(NULL, 0)) ? KV_OK : kv_fail_nomem();
 }
 
+/* ---- Searching */
+
+/* An item's key with `key`, whose prefix is known. */
+static int compare_key(const struct kv_item_list *list, const struct kv_item *item,
+                       struct kv_slice key, uint64_t prefix)
+{
+    if (item->prefix != prefix)
+        return item->prefix < prefix ? -1 : 1;
+    return kv_slice_compare(list->key(list->context, item->offset_bytes), key);
+}
+
+static const struct kv_item *item_of(const struct kv_batch *batch, const struct kv_item_list *list,
+                                     uint32_t at)
+{
+    return &list->items[batch->entries[at] & KV_ORDER_INDEX];
+}
+
+static uint32_t batch_find(const struct kv_batch *batch, const struct kv_item_list *list,
+                           struct kv_slice key, uint32_t bound_index)
+{
+    uint64_t prefix = kv_slice_prefix(key);
+    uint32_t low = 0, high = batch->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (compare_key(list, item_of(batch, list, middle), key, prefix) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == batch->count || compare_key(list, item_of(batch, list, low), key, prefix) != 0)
+        return 0;
+    /* The newest comes first. */
+    while ((batch->entries[low] & KV_ORDER_INDEX) >= bound_index) {
+        if (++low == batch->count || !(batch->entries[low] & KV_ORDER_DUPLICATE))
+            return 0;
+    }
+    return 1 + (batch->entries[low] & KV_ORDER_INDEX);
+}
+
+uint32_t kv_batch_set_find(const struct kv_batch_set *set, const struct kv_item_list *list,
+                           struct kv_slice key, uint32_t bound_index)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = set->batch_count; i-- > 0 && found == 0;)
+        found = batch_find(set->batches[i], list, key, bound_index);
+    return found;
+}
+
+/* ---- Taking back */
+
 /* `batch` without the items from `end` on; flags of what stays first in its group are cleared. */
 static struct kv_batch *batch_cut(const struct kv_batch *batch, uint32_t end)
 {

@@ -86,6 +86,13 @@ void kv_batch_unref(struct kv_batch *batch); /* NULL is fine */
 /* Forget items `count` and later. On KV_NOMEM all order is forgotten, which is as good. */
 void kv_order_truncate(struct kv_order *order, uint32_t count);
 
+/*
+ * 1 + index of the newest of items 0 … `bound_index` - 1 with this key; 0: none. A look-up that
+ * nobody can make slow by his choice of keys.
+ */
+uint32_t kv_batch_set_find(const struct kv_batch_set *set, const struct kv_item_list *list,
+                           struct kv_slice key, uint32_t bound_index);
+
 struct kv_batch_set *kv_batch_set_ref(struct kv_batch_set *set);
 void kv_batch_set_unref(struct kv_batch_set *set); /* NULL is fine */
 

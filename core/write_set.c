@@ -140,9 +140,53 @@ static enum kv_status decode(const struct kv_write_set *set, uint32_t index, str
                    set->log->place->path, name, offset_bytes);
 }
 
+static struct kv_slice key_at(const void *context, uint32_t offset_bytes)
+{
+    const struct kv_write_set *set = context;
+
+    if (offset_bytes >= set->end_bytes)
+        return (struct kv_slice){0}; /* taken back: a view that is cut may still seek */
+    return kv_record_key(bytes_at(set, offset_bytes));
+}
+
+static struct kv_item_list item_list(const struct kv_write_set *set)
+{
+    return (struct kv_item_list){set->memtable.items, key_at, set};
+}
+
+static enum kv_status entry_at(const struct kv_write_set *set, uint32_t index, struct kv_entry *out)
+{
+    struct kv_record record;
+    enum kv_status st = decode(set, index, &record);
+
+    if (st != KV_OK)
+        return st;
+    kv_entry_of(out, &record);
+    out->seq = 0;
+    out->own = true;
+    return KV_OK;
+}
+
+/* By key order, as kv_log_get does it. */
+static enum kv_status get_in_order(struct kv_write_set *set, struct kv_slice key,
+                                   struct kv_entry *out)
+{
+    struct kv_item_list list = item_list(set);
+    uint32_t count = kv_write_set_count(set), found;
+    struct kv_batch_set *batches;
+    enum kv_status st = kv_order_sort(&set->memtable.order, &list, count, &batches);
+
+    if (st != KV_OK)
+        return st;
+    found = kv_batch_set_find(batches, &list, key, count);
+    kv_batch_set_unref(batches);
+    return found == 0 ? KV_DONE : entry_at(set, found - 1, out);
+}
+
 enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct kv_slice key,
                                 struct kv_entry *out)
 {
+    unsigned other_keys = 0;
     uint32_t at;
 
     if (kv_write_set_count(set) == 0)
@@ -152,20 +196,15 @@ enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct 
     kv_memtable_link(&set->memtable);
     for (at = kv_memtable_find(&set->memtable, hash); at != 0;
          at = set->memtable.items[at - 1].older) {
-        struct kv_record record;
         enum kv_status st;
 
         if (set->memtable.items[at - 1].hash != hash)
             continue;
-        st = decode(set, at - 1, &record);
-        if (st != KV_OK)
+        st = entry_at(set, at - 1, out);
+        if (st != KV_OK || kv_slice_equal(out->key, key))
             return st;
-        if (!kv_slice_equal(record.key, key))
-            continue;
-        kv_entry_of(out, &record);
-        out->seq = 0;
-        out->own = true;
-        return KV_OK;
+        if (++other_keys == KV_MEMTABLE_OTHER_KEYS_MAX)
+            return get_in_order(set, key, out);
     }
     return KV_DONE;
 }
@@ -308,20 +347,6 @@ enum kv_status kv_write_set_move(struct kv_write_set *set, struct kv_log *log)
 }
 
 /* ---- Views */
-
-static struct kv_slice key_at(const void *context, uint32_t offset_bytes)
-{
-    const struct kv_write_set *set = context;
-
-    if (offset_bytes >= set->end_bytes)
-        return (struct kv_slice){0}; /* taken back: a view that is cut may still seek */
-    return kv_record_key(bytes_at(set, offset_bytes));
-}
-
-static struct kv_item_list item_list(const struct kv_write_set *set)
-{
-    return (struct kv_item_list){set->memtable.items, key_at, set};
-}
 
 static struct kv_item_list view_list(const void *owner)
 {

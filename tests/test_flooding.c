@@ -320,6 +320,37 @@ START_TEST(test_flooding_one_hash)
 }
 END_TEST
 
+/* Goal: a transaction finds its own rows of one hash, while it writes and takes back. */
+START_TEST(test_flooding_own_rows_of_one_hash)
+{
+    struct kv_savepoint savepoint;
+    struct kv_entry entry;
+    struct kv_txn *txn;
+
+    start_hostile();
+    txn = world_begin(&world);
+    for (uint64_t i = 0; i < HOSTILE_KEYS; i++) {
+        ck_assert_int_eq(kv_txn_get(txn, hostile_key(i), &entry), KV_DONE);
+        ck_kv_fast(kv_txn_put(txn, hostile_key(i), kv_slice_text("first")));
+        ck_kv_fast(kv_txn_get(txn, hostile_key(i / 2), &entry));
+        ck_assert(kv_slice_equal(entry.row, kv_slice_text("first")));
+    }
+    savepoint = kv_txn_savepoint(txn);
+    for (uint64_t i = 0; i < 100; i++) {
+        ck_kv_fast(kv_txn_put(txn, hostile_key(i), kv_slice_text("again")));
+        ck_kv_fast(kv_txn_get(txn, hostile_key(i), &entry));
+        ck_assert(kv_slice_equal(entry.row, kv_slice_text("again")));
+    }
+    kv_txn_rollback_to(txn, savepoint);
+    for (uint64_t i = 0; i < 100; i++) {
+        ck_kv_fast(kv_txn_get(txn, hostile_key(i), &entry));
+        ck_assert(kv_slice_equal(entry.row, kv_slice_text("first")));
+    }
+    ck_kv(kv_txn_commit(txn));
+    world_end(&world);
+}
+END_TEST
+
 static struct kv_buffer index_of_first_run(char name[KV_NAME_BYTES])
 {
     kv_name_index(name, run_of(&world, 0)->segments[0].number);
@@ -366,6 +397,7 @@ static Suite *flooding_suite(void)
     tcase_add_loop_test(keys, test_flooding_table_by_hashes, 0, 6);
     tcase_add_loop_test(keys, test_flooding_index_by_structure, COUNTER, FAMILIES);
     tcase_add_test(hostile, test_flooding_one_hash);
+    tcase_add_test(hostile, test_flooding_own_rows_of_one_hash);
     tcase_add_test(hostile, test_flooding_index_of_one_hash);
     suite_add_tcase(suite, keys);
     suite_add_tcase(suite, hostile);

@@ -389,6 +389,47 @@ START_TEST(test_order_sort_extends_what_is_there)
 }
 END_TEST
 
+/* The newest of the first `bound` items with this key, by looking at all of them: 1 + index. */
+static uint32_t newest(const struct keys *keys, struct kv_slice key, uint32_t bound)
+{
+    while (bound > 0 && !kv_slice_equal(key_at(keys, bound - 1), key))
+        bound--;
+    return bound;
+}
+
+/* Goal: of any key, there or not, and below any bound, the newest item is found in a set of batches. */
+START_TEST(test_order_set_is_searched)
+{
+    struct keys keys = make_keys((enum shape)_i, 700, 11),
+                others = make_keys((enum shape)_i, 50, 12);
+    struct kv_item_list list = list_of(&keys);
+    struct kv_order order;
+    struct kv_batch_set *set;
+    uint64_t random = 13;
+
+    kv_order_init(&order);
+    for (uint32_t count = 0; count <= keys.count; count += 50)
+        kv_batch_set_unref(sort_first(&order, &keys, count));
+    set = sort_first(&order, &keys, keys.count);
+    for (uint32_t i = 0; i < keys.count + others.count; i++) {
+        struct kv_slice key = i < keys.count ? key_at(&keys, i) : key_at(&others, i - keys.count);
+        uint32_t bounds[] = {0, i, i + 1, (uint32_t)(fixture_random(&random) % keys.count),
+                             keys.count};
+
+        for (size_t b = 0; b < sizeof(bounds) / sizeof(bounds[0]); b++) {
+            uint32_t bound = bounds[b] < keys.count ? bounds[b] : keys.count;
+
+            if (kv_batch_set_find(set, &list, key, bound) != newest(&keys, key, bound))
+                ck_abort_msg("key %u below %u", i, bound);
+        }
+    }
+    kv_batch_set_unref(set);
+    kv_order_release(&order);
+    keys_release(&keys);
+    keys_release(&others);
+}
+END_TEST
+
 /* Goal: order costs O(log n) batches even when it is asked for after every single item. */
 START_TEST(test_order_keeps_few_batches)
 {
@@ -557,6 +598,7 @@ int main(void)
 
     tcase_add_loop_test(sets, test_order_sort_extends_what_is_there, 0, SHAPE_COUNT);
     tcase_add_test(sets, test_order_keeps_few_batches);
+    tcase_add_loop_test(sets, test_order_set_is_searched, 0, SHAPE_COUNT);
     tcase_add_test(sets, test_order_sort_of_nothing);
     tcase_add_test(sets, test_order_sort_shares_sets);
     tcase_add_test(sets, test_order_sets_outlive_the_order);
