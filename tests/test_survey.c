@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "engine_world.h"
+#include "header.h"
 #include "names.h"
 #include "runner.h"
 
@@ -162,6 +163,77 @@ START_TEST(test_survey_of_an_interrupted_repair)
 }
 END_TEST
 
+/* ---- Files that are not what they are called */
+
+/* Put a copy of a segment's file, with a byte of `text` changed, under the name of another number. */
+static void copy_damaged(uint64_t from, uint64_t to, const char *text)
+{
+    char path[64];
+    size_t size;
+    uint8_t *bytes;
+
+    snprintf(path, sizeof(path), "%s", segment_path(from));
+    bytes = kv_memfs_read_file(world.fs, path, &size);
+    bytes[offset_of(path, text)] ^= 1;
+    ck_assert(kv_memfs_write_file(world.fs, segment_path(to), kv_slice_of(bytes, size)));
+    free(bytes);
+}
+
+/* Goal: of two files that say they are the same segment, the one under its own name is read. */
+START_TEST(test_survey_of_a_copy_under_another_name)
+{
+    uint64_t number;
+
+    put_all("row");
+    number = engine_of(&world)->manifest.active.number;
+    engine_seal(&world);
+    world_put(&world, "z", "1");
+    world_close(&world);
+    copy_damaged(number, _i % 2 ? 900 : 0, "row");
+    if (_i < 2) {
+        lose_manifest();
+    } else {
+        unsigned steps = 0;
+
+        ck_assert(kv_memfs_flip_bit(world.fs, segment_path(number), 100, 1)); /* the header */
+        ck_kv(kv_repair(WORLD_PATH, world.io, NULL, count_step, &steps));
+        world_open(&world);
+        world_check(&world);
+    }
+    world_expect(&world, "a", _i < 2 ? "row" : NULL); /* else the copy's first record is damaged */
+    world_expect(&world, "k00", "row");
+    world_expect(&world, "k19", "row");
+    world_expect(&world, "z", "1");
+}
+END_TEST
+
+/* Goal: segments of another store, fewer than our own, do not count, whatever their numbers. */
+START_TEST(test_survey_of_another_stores_segment)
+{
+    struct kv_header header;
+    uint64_t number;
+    size_t size;
+    uint8_t *bytes;
+
+    put_all("row");
+    number = engine_of(&world)->manifest.active.number;
+    engine_seal(&world);
+    put_all("newer");
+    engine_seal(&world);
+    world_close(&world);
+    bytes = kv_memfs_read_file(world.fs, segment_path(number), &size);
+    ck_kv(kv_header_decode(kv_slice_of(bytes, KV_HEADER_BYTES), &header));
+    header.uuid[0] ^= 1;
+    header.number = _i ? 900 : number;
+    kv_header_encode(bytes, &header);
+    ck_assert(kv_memfs_write_file(world.fs, segment_path(900), kv_slice_of(bytes, size)));
+    free(bytes);
+    lose_manifest();
+    world_expect(&world, "a", "newer");
+    world_expect(&world, "k19", "newer");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("survey");
@@ -170,6 +242,8 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, test_survey_damage_in_the_last_transaction_of_a_sealed_log);
     tcase_add_test(tests, test_survey_of_an_interrupted_repair);
+    tcase_add_loop_test(tests, test_survey_of_a_copy_under_another_name, 0, 4);
+    tcase_add_loop_test(tests, test_survey_of_another_stores_segment, 0, 2);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
 }
