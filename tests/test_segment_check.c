@@ -123,6 +123,9 @@ START_TEST(test_segment_check_finds_a_wrong_index)
     case 1: items[50] = items[51]; break;
     case 2: swapped = items[50], items[50] = items[51], items[51] = swapped; break;
     case 3: items[50].hash++; break;
+    case 4: items[50].offset_bytes = items[49].offset_bytes; break; /* another key's record */
+    case 5: items[50].offset_bytes = 5; break;
+    case 6: items[50].offset_bytes = UINT32_MAX; break;
     default: /* an old version */
         for (size_t i = 0; i < world.log.count; i++)
             for (size_t k = 0; k < count; k++)
@@ -135,8 +138,9 @@ START_TEST(test_segment_check_finds_a_wrong_index)
     struct problems problems = check(&world);
     ck_assert_uint_gt(problems.count, 0);
     static const char *const expected[] = {"does not have the key", "does not have the key",
-                                           "order is wrong", "does not have the key",
-                                           "older version"};
+                                           "order is wrong",        "does not have the key",
+                                           "does not have the key", "outside the segment",
+                                           "outside the segment",   "older version"};
     ck_assert_msg(strstr(problems.text, expected[_i]) != NULL, "%s", problems.text);
     free(items);
     segment_world_release(&world);
@@ -170,7 +174,7 @@ int main(void)
     tcase_add_loop_test(tests, test_segment_check_is_silent_when_all_is_well, 0, KEYS_SHAPE_COUNT);
     tcase_add_test(tests, test_segment_check_stops_when_told);
     tcase_add_test(tests, test_segment_check_finds_damage);
-    tcase_add_loop_test(tests, test_segment_check_finds_a_wrong_index, 0, 5);
+    tcase_add_loop_test(tests, test_segment_check_finds_a_wrong_index, 0, 8);
     tcase_add_loop_test(tests, test_segment_check_compares_totals, 0, 8);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
