@@ -47,8 +47,10 @@ static struct kv_headway headway_of(const struct kv_engine *engine)
     if (merging->input_bytes == 0)
         return headway;
     headway.first_run = kv_manifest_find_run(&engine->manifest, merging->first);
-    if (headway.first_run != SIZE_MAX)
-        headway.run_count = merging->input_count;
+    if (headway.first_run == SIZE_MAX)
+        return (struct kv_headway){0}; /* the step is over */
+    headway.run_count = merging->input_count;
+    headway.step_bytes = merging->step_bytes;
     headway.left_share = (double)merging->left_bytes / (double)merging->input_bytes;
     return headway;
 }

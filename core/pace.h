@@ -22,8 +22,7 @@ struct kv_pace {
     double pressure;
     uint64_t lsn;   /* bytes up to here have been charged */
     uint64_t at_ms; /* monotonic: when they were, and who asked had waited */
-    double
-        owed_ms; /* how much longer they take at the present rate; negative: there is time to spare */
+    double owed_ms; /* what they still cost at the present rate; negative: time to spare */
 };
 
 /*
