@@ -1,12 +1,12 @@
 /*
  * How many pages a read takes from the disk, and how long it takes, when
  * nothing of the store is cached: point reads, seeks and a scan, of the store as it was
- * written and after kv_compact().
+ * written, in small logs that nothing merges, and after kv_compact().
  *
- * The store is closed and its files are dropped from the page cache; then some
- * hundred reads follow, and before and behind each of them mincore() counts which pages of
- * the files are cached. So readahead counts, and so do pages that later reads profit from.
- * What the kernel says the process has read from the disk is printed beside.
+ * Before each read the store is closed, its files are dropped from the page cache, and it is
+ * opened again: no read profits from another. Before and behind the read mincore() counts which
+ * pages of the files are cached, so readahead counts, too.
+ * What the kernel says the process has read from the disk meanwhile is printed beside.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include "common.h"
 #include "kv.h"
 
-enum { PAGE_BYTES = 4096, READS_MAX = 300, FILES_MAX = 1024 };
+enum { PAGE_BYTES = 4096, READS_MAX = 100, FILES_MAX = 1024, SEGMENT_BYTES = 16 << 20 };
 
 static void must(enum kv_status st)
 {
@@ -124,6 +124,8 @@ static void open_store(struct bench *bench)
 
     options.mode = KV_OPEN_OR_CREATE;
     options.settings.synchronous = KV_SYNC_NORMAL;
+    options.settings.segment_bytes = SEGMENT_BYTES;
+    options.settings.auto_compact = false;
     must(kv_store_open(bench->directory, &options, &bench->store));
     must(kv_snapshot_new(bench->store, &bench->snapshot));
 }
@@ -240,30 +242,32 @@ static struct figure figure_of(double *values, unsigned count)
     return figure;
 }
 
-/* Some hundred reads on a cold store, of rows all over it. */
+/* A hundred reads of rows all over the store, each of them cold. */
 static void measure_reads(struct bench *bench, const char *state, const char *name,
                           uint64_t (*read)(struct bench *bench, uint64_t n))
 {
     static double pages[READS_MAX], beyond[READS_MAX], us[READS_MAX];
     uint64_t rows = bench->options->rows, step = rows / READS_MAX + 1;
-    uint64_t disk_bytes;
+    uint64_t disk_bytes = 0;
     struct figure all, more, latency;
     char label[128];
     unsigned count = 0;
 
-    make_cold(bench);
-    disk_bytes = bench_read_bytes(getpid());
     for (uint64_t n = 0; n < rows && count < READS_MAX; n += step, count++) {
-        uint64_t before = resident_pages(&bench->watch), own;
-        double start = bench_seconds();
+        uint64_t before, disk_before, own;
+        double start;
 
+        make_cold(bench);
+        before = resident_pages(&bench->watch);
+        disk_before = bench_read_bytes(getpid());
+        start = bench_seconds();
         own = read(bench, n);
         us[count] = (bench_seconds() - start) * 1e6;
+        disk_bytes += bench_read_bytes(getpid()) - disk_before;
         pages[count] = (double)(resident_pages(&bench->watch) - before);
         beyond[count] = pages[count] > (double)own ? pages[count] - (double)own : 0;
+        make_warm(bench);
     }
-    disk_bytes = bench_read_bytes(getpid()) - disk_bytes;
-    make_warm(bench);
 
     all = figure_of(pages, count);
     more = figure_of(beyond, count);
