@@ -339,6 +339,18 @@ static void align_locks(struct run *run, int connection)
     }
 }
 
+/*
+ * What ran on one side only may have made SQLite read one database's schema anew and leave another's
+ * as it was; where that is locked later, a table is not found. A table that is nowhere makes it look at all.
+ */
+static void align_schemas(struct run *run, int connection)
+{
+    static const char sql[] = "SELECT * FROM main.no_such_table";
+
+    (void)sqlite3_exec(run->kv.connections[connection].db, sql, NULL, NULL, NULL);
+    (void)sqlite3_exec(run->ordinary.connections[connection].db, sql, NULL, NULL, NULL);
+}
+
 /* VACUUM counts the tables of the schema in last_insert_rowid(). */
 static void forget_rowids(struct run *run, int connection)
 {
@@ -357,6 +369,7 @@ static bool run_statement(struct run *run, const struct op *op)
 
     if (op->flags & OP_MAINTAINS) {
         same = maintain(run, op);
+        align_schemas(run, op->connection);
         align_locks(run, op->connection);
         return same;
     }
