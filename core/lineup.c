@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "mutant.h"
+
 static int compare_u64(uint64_t a, uint64_t b)
 {
     return (a > b) - (a < b);
@@ -19,17 +21,24 @@ static int by_number_descending(const void *a, const void *b)
 static void choose_logs(struct kv_lineup_file *files, size_t count)
 {
     uint64_t bound = UINT64_MAX; /* LSNs from here on belong to logs chosen already, or to nobody */
+    uint64_t bound_seq = UINT64_MAX; /* transactions behind this one, too */
 
     for (size_t i = 0; i < count; i++) {
         struct kv_lineup_file *log = &files[i];
         bool made_by_seal = log->copied_seq == 0 && log->first_lsn == log->previous_end_lsn;
+        bool is_replaced = log->base_seq >= bound_seq && !KV_MUTANT(replaced_log_counts);
 
-        if (!log->is_log || log->first_lsn >= bound)
+        if (!log->is_log || (log->first_lsn >= bound && !is_replaced))
             continue;
         log->end_lsn = log->last_lsn < bound ? log->last_lsn : bound;
-        log->counts = log->end_lsn > log->first_lsn;
-        if ((log->counts || !made_by_seal) && log->previous_end_lsn < bound)
+        log->counts = log->end_lsn > log->first_lsn && !is_replaced;
+        if (!log->counts && made_by_seal)
+            continue;
+        /* Also of one that was replaced: what counts has a lower seq, and ends before. */
+        if (log->previous_end_lsn < bound)
             bound = log->previous_end_lsn;
+        if (log->base_seq < bound_seq)
+            bound_seq = log->base_seq;
     }
 }
 

@@ -8,6 +8,8 @@
  * a higher one begins, is a failover's unfinished successor, and a
  * log's own transactions end where the next one says. A successor made by a
  * seal that holds nothing may be left over from one that failed, so it cuts nothing.
+ * What comes after a seq is in one log, and in what was sealed behind it: a log that begins with a
+ * seq which a higher one begins with, or a later one, was copied or given up, whatever its LSNs are.
  *
  * MERGE OUTPUTS. One replaces, in its key interval, every segment whose LSN interval
  * lies within its own; if equal, the higher number wins. Outputs appear in
@@ -32,7 +34,7 @@ struct kv_lineup_file {
     bool is_log, is_pending;      /* else a merge output */
     uint64_t first_lsn, last_lsn; /* a log: its base, and where its transactions end */
 
-    uint64_t previous_end_lsn, copied_seq; /* of a log */
+    uint64_t base_seq, previous_end_lsn, copied_seq; /* of a log */
 
     uint32_t ordinal;          /* of a pending segment, in its group */
     struct kv_slice low, high; /* of an output: it covers keys > low, and <= high … */

@@ -350,6 +350,7 @@ static enum kv_status describe(const struct kv_survey *survey, const struct kv_p
         st = read_log(place, candidate->file, &end, &candidate->tail);
         out->first_lsn = header->log.base_lsn;
         out->last_lsn = header->log.base_lsn + (candidate->tail.end_bytes - KV_HEADER_BYTES);
+        out->base_seq = header->base_seq;
         out->previous_end_lsn = header->log.previous_end_lsn;
         out->copied_seq = header->log.copied_seq;
         return st;

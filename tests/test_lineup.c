@@ -11,6 +11,7 @@ static struct kv_lineup_file sealed(uint64_t number, uint64_t first_lsn, uint64_
                                    .is_log = true,
                                    .first_lsn = first_lsn,
                                    .last_lsn = last_lsn,
+                                   .base_seq = first_lsn, /* a transaction for each LSN */
                                    .previous_end_lsn = first_lsn};
 }
 
@@ -20,6 +21,7 @@ static struct kv_lineup_file successor(uint64_t number, uint64_t previous_end_ls
 {
     struct kv_lineup_file file = sealed(number, first_lsn, last_lsn);
 
+    file.base_seq = previous_end_lsn;
     file.previous_end_lsn = previous_end_lsn;
     file.copied_seq = 7;
     return file;
@@ -95,6 +97,17 @@ START_TEST(test_lineup_abandoned_successors_do_not_count)
 }
 END_TEST
 
+/* The log between two failovers is gone; the one before holds what was copied from it, and more. */
+START_TEST(test_lineup_logs_with_the_same_transactions_do_not_count_twice)
+{
+    struct kv_lineup_file last = successor(7, 50, 80, 90);
+
+    last.base_seq = 20; /* nothing of the missing one was durable */
+    EXPECT("7 2", sealed(2, 10, 20), sealed(3, 20, 40), last);
+    EXPECT("7 2", sealed(2, 10, 20), sealed(3, 20, 40), successor(5, 20, 50, 60), last);
+}
+END_TEST
+
 START_TEST(test_lineup_outputs_replace_their_inputs)
 {
     EXPECT("3 4", sealed(1, 10, 20), sealed(2, 20, 30), sealed(3, 30, 40),
@@ -149,6 +162,7 @@ int main(void)
     tcase_add_test(tests, test_lineup_logs_count_newest_first);
     tcase_add_test(tests, test_lineup_logs_are_cut_by_their_successors);
     tcase_add_test(tests, test_lineup_abandoned_successors_do_not_count);
+    tcase_add_test(tests, test_lineup_logs_with_the_same_transactions_do_not_count_twice);
     tcase_add_test(tests, test_lineup_outputs_replace_their_inputs);
     tcase_add_test(tests, test_lineup_half_a_merge_hides_half_of_its_inputs);
     tcase_add_test(tests, test_lineup_a_missing_output_shows_nothing_older);
