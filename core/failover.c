@@ -78,6 +78,16 @@ static enum kv_status copy_transaction(struct copier *copier)
     return st;
 }
 
+/*
+ * Where the log before the new one ends. If nothing of the old log stays, it is the end of the one
+ * before that: to a repair without a manifest, no number tells that leftovers of both are replaced.
+ */
+static uint64_t previous_end(const struct kv_log *from, const struct kv_log_tail *durable)
+{
+    return durable->end_bytes > KV_HEADER_BYTES ? kv_log_lsn(from, durable->end_bytes)
+                                                : from->header.log.previous_end_lsn;
+}
+
 /* The log that takes over: copies of what comes after `durable`, durable itself, header last. */
 static enum kv_status make_successor(struct kv_engine *engine, struct kv_log *from,
                                      const struct kv_log_tail *durable, struct kv_log **out)
@@ -91,7 +101,7 @@ static enum kv_status make_successor(struct kv_engine *engine, struct kv_log *fr
         .base_seq = durable->seq,
         .log = {.base_lsn = past,
                 .previous_digest = durable->digest,
-                .previous_end_lsn = kv_log_lsn(from, durable->end_bytes),
+                .previous_end_lsn = previous_end(from, durable),
                 .copied_seq = from->tail.seq > durable->seq && !KV_MUTANT(copies_not_noted)
                                   ? from->tail.seq
                                   : 0}};

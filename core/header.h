@@ -61,10 +61,11 @@ struct kv_header {
     uint64_t base_seq;
     uint64_t time_ms;
     struct {
-        uint64_t base_lsn;         /* LSN of the byte at KV_HEADER_BYTES */
-        uint64_t previous_digest;  /* of the COMMIT before this log; 0: none */
-        uint64_t previous_end_lsn; /* where its predecessor was sealed */
-        uint64_t copied_seq;       /* last seq copied here by failover; 0: none */
+        uint64_t base_lsn;        /* LSN of the byte at KV_HEADER_BYTES */
+        uint64_t previous_digest; /* of the COMMIT before this log; 0: none */
+        uint64_t
+            previous_end_lsn; /* where the last log that was not replaced as a whole was sealed */
+        uint64_t copied_seq;  /* last seq copied here by failover; 0: none */
         uint32_t record_limit;
     } log;
     struct {

@@ -322,6 +322,46 @@ START_TEST(test_failover_copies_may_outlive_the_originals)
 }
 END_TEST
 
+static enum kv_status expect_other(void *context, const struct kv_repair_step *step)
+{
+    const uint64_t *number = context;
+
+    ck_assert_uint_ne(step->segment, *number);
+    return KV_OK;
+}
+
+/*
+ * Goal: a log that was replaced long ago, and which the power brought back torn, is nothing to a repair
+ * without a manifest, though the log that replaced it is gone.
+ * Method: fail over twice, put the first log's file back with a byte changed, take MANIFEST away.
+ */
+START_TEST(test_failover_leftovers_do_not_count_without_a_manifest)
+{
+    uint64_t number = active_log()->header.number, end_bytes;
+    uint8_t *bytes;
+    size_t size;
+
+    for (unsigned i = 1; i <= 3; i++)
+        commit_number(i, SMALL, KV_SYNC_FULL);
+    end_bytes = active_log()->tail.end_bytes;
+    world_kill(&world);
+    bytes = kv_memfs_read_file(world.fs, segment_path(number), &size);
+    for (unsigned i = 0; i < 2; i++) {
+        world_open(&world);
+        world_kill(&world);
+    }
+    ck_assert(kv_memfs_write_file(world.fs, segment_path(number), kv_slice_of(bytes, size)));
+    free(bytes);
+    ck_assert(kv_memfs_flip_bit(world.fs, segment_path(number), end_bytes - 1, 0));
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    ck_kv(kv_repair(WORLD_PATH, world.io, NULL, expect_other, &number));
+    world_open(&world);
+    ck_assert_uint_eq(kv_store_seq(world.store), 3);
+    expect_numbers(3, SMALL);
+    world_check(&world);
+}
+END_TEST
+
 /* ---- While the store is open */
 
 /* A snapshot held goes on showing what it showed; the next one shows the same state. */
@@ -477,6 +517,7 @@ int main(void)
     tcase_add_test(tests, test_failover_again_and_again);
     tcase_add_test(tests, test_failover_crashes_at_every_call);
     tcase_add_loop_test(tests, test_failover_copies_may_outlive_the_originals, 0, 2);
+    tcase_add_test(tests, test_failover_leftovers_do_not_count_without_a_manifest);
     tcase_add_loop_test(tests, test_failover_under_readers, 0, 2);
     tcase_add_test(tests, test_failover_adopts_a_dead_writers_transaction);
     tcase_add_test(tests, test_failover_without_adopting);
