@@ -119,6 +119,7 @@ static void index_if_due(struct kv_maintainer *maintainer)
     atomic_store(&maintainer->index_due, false);
     st = kv_seal_finish(maintainer->engine, NULL);
     note_outcome(maintainer, &maintainer->index_retry, st);
+    kv_engine_free_retired(maintainer->engine); /* a memtable, most often */
     if (st == KV_OK)
         set_merge_due(maintainer);
     else

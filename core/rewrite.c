@@ -26,8 +26,8 @@ struct rewrite {
     const struct kv_settings *settings;
     const struct kv_rewrite_limit *limit;
     struct kv_interrupt interrupt; /* as the settings say */
-    struct kv_version *version;
-    struct kv_manifest manifest; /* as of the start */
+    struct kv_version *version;    /* of the runs alone: memtables need not outlive them */
+    struct kv_manifest manifest;   /* as of the start */
     struct kv_choice choice;
     size_t first, count; /* the inputs, in `version` */
     bool has_output;     /* the run behind them is what earlier steps have written */
@@ -59,8 +59,9 @@ static enum kv_status rewrite_init(struct rewrite *rewrite, struct kv_engine *en
         .interrupt = {settings->interrupted, settings->interrupted_context},
     };
     pthread_mutex_lock(&engine->mutex);
-    rewrite->version = kv_version_ref(engine->version);
-    st = kv_manifest_copy(&rewrite->manifest, &engine->manifest);
+    rewrite->version = kv_version_of_runs(engine->version);
+    st = rewrite->version ? kv_manifest_copy(&rewrite->manifest, &engine->manifest)
+                          : kv_fail_nomem();
     pthread_mutex_unlock(&engine->mutex);
     return st;
 }

@@ -31,6 +31,20 @@ void kv_version_unref(struct kv_version *version)
     free(version);
 }
 
+struct kv_version *kv_version_of_runs(const struct kv_version *version)
+{
+    struct kv_version *out =
+        calloc(1, sizeof(*out) + version->run_count * sizeof(version->runs[0]));
+
+    if (!out)
+        return NULL;
+    atomic_init(&out->references, 1);
+    out->generation = version->generation;
+    for (; out->run_count < version->run_count; out->run_count++)
+        out->runs[out->run_count] = kv_run_ref(version->runs[out->run_count]);
+    return out;
+}
+
 static struct kv_segment *find_in_run(const struct kv_run_reader *run, uint64_t number)
 {
     for (size_t i = 0; i < kv_run_segment_count(run); i++) {

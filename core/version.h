@@ -54,6 +54,12 @@ enum kv_status kv_version_open(const struct kv_place *place, const struct kv_man
 struct kv_version *kv_version_ref(struct kv_version *version);
 void kv_version_unref(struct kv_version *version); /* NULL is fine */
 
+/*
+ * A version of the same runs and nothing else: without a log, it keeps no memtable. For who
+ * reads runs for long, and asks only what says "in runs" or is about them. NULL: no memory.
+ */
+struct kv_version *kv_version_of_runs(const struct kv_version *version);
+
 /* The active log is bounded by the snapshot, the unindexed one also by its end. */
 static inline uint32_t kv_version_log_bound(const struct kv_version *version, uint64_t lsn)
 {

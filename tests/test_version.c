@@ -302,6 +302,27 @@ START_TEST(test_version_idle_pins_give_theirs_up)
 }
 END_TEST
 
+/* Goal: who only reads runs keeps no log, and so no memtable; runs stay as long as they are held. */
+START_TEST(test_version_of_runs)
+{
+    struct kv_version *version = make_layers();
+    struct kv_version *runs = kv_version_of_runs(version);
+    struct kv_entry entry;
+
+    ck_assert_ptr_nonnull(runs);
+    ck_assert_ptr_null(runs->log);
+    ck_assert_ptr_null(runs->unindexed);
+    ck_assert_uint_eq(runs->run_count, version->run_count);
+    kv_version_unref(version);
+    ck_kv(kv_compact(world.store, NULL, NULL)); /* and the files are gone */
+    ck_kv(kv_version_get_in_runs(runs, 0, runs->run_count, hash_of("d"), kv_slice_text("d"), &entry,
+                                 NULL));
+    ck_assert(kv_slice_equal(entry.row, kv_slice_text("3")));
+    ck_assert(kv_version_may_contain(runs, 0, runs->run_count, hash_of("a"), kv_slice_text("a")));
+    kv_version_unref(runs);
+}
+END_TEST
+
 /*
  * Goal: who lets go of a version last does not free it, if somebody else has undertaken to; and
  * when that one gives it up, nothing stays behind (which the sanitizer sees).
@@ -354,6 +375,7 @@ int main(void)
     tcase_add_test(tests, test_version_open_misses_a_segment);
     tcase_add_test(tests, test_version_stays);
     tcase_add_test(tests, test_version_idle_pins_give_theirs_up);
+    tcase_add_test(tests, test_version_of_runs);
     tcase_add_test(tests, test_version_retired_is_freed_by_another);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
