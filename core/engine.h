@@ -126,7 +126,6 @@ struct kv_merging {
     uint64_t input_bytes;   /* of the inputs' files */
     uint64_t left_bytes;    /* of them, still to be read, about */
     uint64_t written_bytes; /* of output, by earlier steps, too */
-    uint64_t step_bytes;    /* of output by this step: the manifest does not name them yet */
 };
 
 struct kv_engine {

@@ -50,7 +50,6 @@ static struct kv_headway headway_of(const struct kv_engine *engine)
     if (headway.first_run == SIZE_MAX)
         return (struct kv_headway){0}; /* the step is over */
     headway.run_count = merging->input_count;
-    headway.step_bytes = merging->step_bytes;
     headway.left_share = (double)merging->left_bytes / (double)merging->input_bytes;
     return headway;
 }

@@ -254,7 +254,6 @@ double kv_policy_pressure(const struct kv_manifest *manifest, const struct kv_po
         dead_bytes += share * (double)garbage.dead_bytes;
         record_bytes += share * (double)garbage.record_bytes;
     }
-    record_bytes += (double)headway->step_bytes;
     dead_bytes -= (double)policy->max_segment_bytes / 2;
     by_runs = position(runs, limit / 2, limit);
     if (dead_bytes > 0)

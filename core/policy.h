@@ -55,14 +55,10 @@ struct kv_choice kv_policy_resume_oldest(const struct kv_manifest *manifest);
 /* More runs than merges that keep up ever leave. */
 size_t kv_policy_run_limit(const struct kv_policy *policy);
 
-/*
- * Runs that a merge under way is reading (run_count 0: none): `left_share` of them is still to
- * be read, and what became of the rest is `step_bytes` that are not in the manifest yet.
- */
+/* Runs that a merge under way is reading (run_count 0: none): `left_share` of them is still to be read. */
 struct kv_headway {
     size_t first_run, run_count;
     double left_share;
-    uint64_t step_bytes;
 };
 
 /*
@@ -75,8 +71,9 @@ struct kv_headway {
  *   that the store takes for nothing. About what two logs hold may be dead without counting:
  *   a small store that is overwritten again and again has no better.
  *
- * What a merge has read counts as gone, and what it has written as there, so that this changes
- * steadily while it works.
+ * What a merge has read counts as gone, so that this falls steadily while it works. What it has
+ * written does not count before it is published: newer runs have overwritten much of that
+ * meanwhile, nobody knows how much, and without it the dead share is about the same.
  */
 double kv_policy_pressure(const struct kv_manifest *manifest, const struct kv_policy *policy,
                           const struct kv_headway *headway);

@@ -168,8 +168,8 @@ static void note_progress(struct rewrite *rewrite, struct kv_slice key)
     if (rewrite->checks_unnoted++ % NOTE_EVERY_CHECKS != 0)
         return;
     merging->left_bytes = kv_progress_left(rewrite->version, rewrite->first, rewrite->count, key);
-    merging->step_bytes = rewrite->writer ? kv_segment_writer_end_bytes(rewrite->writer) : 0;
-    merging->written_bytes = (output ? kv_progress_run_bytes(output) : 0) + merging->step_bytes;
+    merging->written_bytes = (output ? kv_progress_run_bytes(output) : 0) +
+                             (rewrite->writer ? kv_segment_writer_end_bytes(rewrite->writer) : 0);
     kv_progress_note(rewrite->engine, merging);
 }
 

@@ -309,42 +309,36 @@ struct pressure_example {
     unsigned run_count, dead_percent; /* runs of one unit each */
     unsigned first, count;            /* of them a merge is reading these … */
     double left_share;                /* … and has still so much to read */
-    unsigned step_units;              /* … and has written so much */
     double expected;
 };
 
 /* fanout 2, tiers 8: at most 32 runs; garbage_ratio 0.35; 0.7 units of garbage weigh nothing. */
 static const struct pressure_example pressure_examples[] = {
-    {0, 0, 0, 0, 1, 0, 0},
-    {16, 0, 0, 0, 1, 0, 0},
-    {24, 0, 0, 0, 1, 0, 0.5},
-    {32, 0, 0, 0, 1, 0, 1},
-    {48, 0, 0, 0, 1, 0, 2},
-    {90, 0, 0, 0, 1, 0, 2},
-    {10, 40, 0, 0, 1, 0, 0},
-    {10, 50, 0, 0, 1, 0, (0.5 - 0.07 - 0.35) / 0.325},
-    {10, 100, 0, 0, 1, 0, (1 - 0.07 - 0.35) / 0.325},
-    {1, 70, 0, 0, 1, 0, 0},
+    {0, 0, 0, 0, 1, 0},
+    {16, 0, 0, 0, 1, 0},
+    {24, 0, 0, 0, 1, 0.5},
+    {32, 0, 0, 0, 1, 1},
+    {48, 0, 0, 0, 1, 2},
+    {90, 0, 0, 0, 1, 2},
+    {10, 40, 0, 0, 1, 0},
+    {10, 50, 0, 0, 1, (0.5 - 0.07 - 0.35) / 0.325},
+    {10, 100, 0, 0, 1, (1 - 0.07 - 0.35) / 0.325},
+    {1, 70, 0, 0, 1, 0},
     /* The larger one counts. */
-    {20, 50, 0, 0, 1, 0, (0.5 - 0.035 - 0.35) / 0.325},
-    {28, 50, 0, 0, 1, 0, 0.75},
+    {20, 50, 0, 0, 1, (0.5 - 0.035 - 0.35) / 0.325},
+    {28, 50, 0, 0, 1, 0.75},
     /* What has been read counts no more. */
-    {32, 0, 4, 16, 1, 0, 1},
-    {32, 0, 4, 16, 0.5, 0, 0.5},
-    {32, 0, 4, 16, 0, 0, 0},
-    {10, 100, 0, 10, 0.5, 0, (1 - 0.14 - 0.35) / 0.325},
-    {10, 100, 0, 10, 0, 0, 0},
-    /* What has been written is there already. */
-    {10, 100, 0, 5, 0, 2, ((5 - 0.7) / 7 - 0.35) / 0.325},
-    {10, 100, 0, 10, 0, 2, 0},
-    {32, 0, 4, 16, 0.5, 8, 0.5},
+    {32, 0, 4, 16, 1, 1},
+    {32, 0, 4, 16, 0.5, 0.5},
+    {32, 0, 4, 16, 0, 0},
+    {10, 100, 0, 10, 0.5, (1 - 0.14 - 0.35) / 0.325},
+    {10, 100, 0, 10, 0, 0},
 };
 
 START_TEST(test_policy_pressure)
 {
     const struct pressure_example *example = &pressure_examples[_i];
-    struct kv_headway headway = {example->first, example->count, example->left_share,
-                                 example->step_units * UNIT_BYTES};
+    struct kv_headway headway = {example->first, example->count, example->left_share};
     struct kv_manifest manifest = empty_manifest();
     struct kv_policy policy = policy_of(2, 8);
     char word[16];
