@@ -86,7 +86,8 @@
  *   an attaching    ATTACHED goes with the process: the next one is alone again, or
  *                   joins others, to whom nothing has happened. A page that was
  *                   being reset is reset again: what it must tell, the generation, survives that.
- *   a closing       END is written behind a sync of all before it: with END the log
+ *   a closing       as a failover, if others left doubt: resolving it comes first. END is
+ *                   written behind a sync of all before it: with END the log
  *                   is whole, without it the next opening fails over. Then MANIFEST
  *                   vouches for the log up to END: without that, a log that is cut
  *                   afterwards would look torn.

@@ -234,14 +234,16 @@ static bool has_end(const struct kv_log *log)
 
 enum kv_status kv_recover_close(struct kv_engine *engine)
 {
-    struct kv_page *page = engine->page;
     struct kv_version *version;
     enum kv_status st;
 
-    /* In doubt the next opening has work to do, and END would tell it that there is none. */
-    if (engine->place.readonly || kv_page_is_set(&page->refuse_writes) ||
-        kv_page_is_set(&page->writer_busy) || kv_page_is_set(&page->syncing))
+    if (engine->place.readonly)
         return KV_OK;
+    /*
+     * This resolves doubt, whoever left it: what others have committed without a sync, and then
+     * died, is nobody else's to make durable before the next opening, which may come after the
+     * power has failed.
+     */
     st = kv_writer_take(engine, 0);
     if (st != KV_OK)
         return st;

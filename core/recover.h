@@ -21,9 +21,10 @@ enum kv_status kv_recover(struct kv_engine *engine) KV_WARN_UNUSED;
 enum kv_status kv_recover_readonly(struct kv_engine *engine) KV_WARN_UNUSED;
 
 /*
- * Mark a clean end: sync, seal a log that is worth it, write END, and have MANIFEST vouch
+ * Make everything that is committed durable, whoever committed it, and mark a clean end: fail
+ * over if there is doubt, sync, seal a log that is worth it, write END, and have MANIFEST vouch
  * for the log up to there, unless all of that has been done. Nobody else has the store
- * open. In doubt it does nothing: the next opening recovers.
+ * open. After a failure there is no clean end: the next opening recovers.
  */
 enum kv_status kv_recover_close(struct kv_engine *engine) KV_WARN_UNUSED;
 

@@ -458,9 +458,21 @@ static enum kv_status destroy_files(struct kv_io *io, struct kv_dir *dir, const 
     return st == KV_EXISTS ? KV_OK : st; /* files of others are in it: they stay */
 }
 
+/* Be alone again, or KV_BUSY: a temporary store has no readers then either. */
+static enum kv_status detach_alone(struct kv_store *store)
+{
+    struct kv_lock *lock = store->engine.lock;
+    enum kv_status st = kv_lock_wait(lock, KV_LOCK_OPEN, KV_LOCK_EXCLUSIVE, ATTACH_WAIT_MS);
+
+    if (st == KV_OK)
+        st = KV_UNLESS_MUTANT(ended_among_others,
+                              kv_lock_try(lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE));
+    return st == KV_OK && store->temporary ? check_unread(&store->engine) : st;
+}
+
 /*
- * Be alone again, if possible, and leave a clean end, or, of a temporary store,
- * nothing. Otherwise another process has it: the last one marks the end.
+ * If nobody else has it, leave a clean end, or, of a temporary store, nothing.
+ * Otherwise the last one does.
  */
 static enum kv_status stop(struct kv_store *store)
 {
@@ -469,17 +481,11 @@ static enum kv_status stop(struct kv_store *store)
 
     if (engine->place.readonly)
         return KV_OK;
-    st = kv_lock_wait(engine->lock, KV_LOCK_OPEN, KV_LOCK_EXCLUSIVE, ATTACH_WAIT_MS);
-    if (st == KV_OK)
-        st = KV_UNLESS_MUTANT(ended_among_others,
-                              kv_lock_try(engine->lock, KV_LOCK_ATTACHED, KV_LOCK_EXCLUSIVE));
-    if (st == KV_OK && store->temporary)
-        st = check_unread(engine);
-    if (st == KV_OK && store->temporary)
-        st = destroy_files(engine->place.io, engine->place.dir, engine->path);
-    else if (st == KV_OK)
-        st = kv_recover_close(engine);
-    return st == KV_BUSY ? KV_OK : st;
+    st = detach_alone(store);
+    if (st != KV_OK)
+        return st == KV_BUSY ? KV_OK : st;
+    return store->temporary ? destroy_files(engine->place.io, engine->place.dir, engine->path)
+                            : kv_recover_close(engine);
 }
 
 enum kv_status kv_store_close(struct kv_store *store)

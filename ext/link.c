@@ -115,7 +115,7 @@ void kv_link_free(struct kv_link *link)
     *at = link->next;
     kv_link_abort(link);
     free_views(link);
-    /* Nobody is left to tell of a failure; committed transactions are safe without a clean end. */
+    /* Nobody is left to tell of a failure; the next opening finds what is committed without a clean end, too. */
     (void)kv_store_close(link->store);
     sqlite3_free(link->marks);
     sqlite3_free(link->path);

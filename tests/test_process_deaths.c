@@ -244,11 +244,21 @@ static void go_on(const struct script *script)
     close_and_look(state + 2);
 }
 
-/* The power fails before anybody could do something about the death. */
-static void lose_power(const struct script *script, uint64_t seed)
+/* A new process opens what the power has left. */
+static void open_after_power(const struct script *script, unsigned durable)
 {
     unsigned state;
 
+    world_open(&survivor);
+    state = state_of(&survivor);
+    expect_between(state, durable, script->attempted);
+    ck_kv_fast(write_step(survivor.store, NULL, state + 1, ROW_BYTES));
+    close_and_look(state + 1);
+}
+
+/* The power fails before anybody could do something about the death. */
+static void lose_power(const struct script *script, uint64_t seed)
+{
     kv_memfs_crash(victim.fs, seed % 4 ? KV_MEMFS_RANDOM : KV_MEMFS_DROP, seed);
     if (survivor.store) {
         enum kv_status st = kv_store_close(survivor.store);
@@ -256,11 +266,17 @@ static void lose_power(const struct script *script, uint64_t seed)
         (void)st;
         survivor.store = NULL;
     }
-    world_open(&survivor);
-    state = state_of(&survivor);
-    expect_between(state, script->durable, script->attempted);
-    ck_kv_fast(write_step(survivor.store, NULL, state + 1, ROW_BYTES));
-    close_and_look(state + 1);
+    open_after_power(script, script->durable);
+}
+
+/* The last one closes, without having written since the death, then the power fails: nothing is lost. */
+static void close_and_lose_power(const struct script *script)
+{
+    if (!survivor.store)
+        world_open(&survivor);
+    world_close(&survivor);
+    kv_memfs_crash(victim.fs, KV_MEMFS_DROP, 0);
+    open_after_power(script, script->done);
 }
 
 enum scene {
@@ -299,8 +315,10 @@ static void set_scene(enum scene scene)
         die_earlier();
 }
 
+enum aftermath { GO_ON, LOSE_POWER, CLOSE_AND_LOSE_POWER, AFTERMATHS };
+
 /* False: the script was over before its nth call. */
-static bool die_at(enum scene scene, uint64_t nth, bool behind, bool power)
+static bool die_at(enum scene scene, uint64_t nth, bool behind, enum aftermath aftermath)
 {
     struct script script = {.synchronous = nth % 2 ? KV_SYNC_FULL : KV_SYNC_NORMAL};
     bool died;
@@ -312,11 +330,13 @@ static bool die_at(enum scene scene, uint64_t nth, bool behind, bool power)
     run(&script);
     died = is_dead();
     figures->kills += died;
-    figures->crashes += died && power;
-    if (died && power)
+    figures->crashes += died && aftermath != GO_ON;
+    if (died && aftermath == GO_ON)
+        go_on(&script);
+    else if (died && aftermath == LOSE_POWER)
         lose_power(&script, nth);
     else if (died)
-        go_on(&script);
+        close_and_lose_power(&script);
     end_world();
     return died;
 }
@@ -325,11 +345,12 @@ static bool die_at(enum scene scene, uint64_t nth, bool behind, bool power)
 START_TEST(test_process_deaths_at_every_call)
 {
     enum scene scene = (enum scene)(_i % SCENES);
-    bool behind = _i / SCENES % 2, power = _i / SCENES / 2;
+    bool behind = _i / SCENES % 2;
+    enum aftermath aftermath = (enum aftermath)(_i / SCENES / 2);
     unsigned stride = model_scaled(1) > 1 ? 1 : 4;
     uint64_t nth = 1 + (unsigned)_i % stride;
 
-    while (die_at(scene, nth, behind, power))
+    while (die_at(scene, nth, behind, aftermath))
         nth += stride;
     ck_assert_uint_gt(nth, 150);
 }
@@ -341,7 +362,7 @@ static Suite *process_deaths_suite(void)
     TCase *tests = tcase_create("process_deaths");
 
     tcase_set_timeout(tests, 60);
-    tcase_add_loop_test(tests, test_process_deaths_at_every_call, 0, SCENES * 2 * 2);
+    tcase_add_loop_test(tests, test_process_deaths_at_every_call, 0, SCENES * 2 * AFTERMATHS);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -256,7 +256,7 @@ static void close_store(struct run *run)
     for (unsigned i = 0; i < PROCESSES; i++)
         alone &= run->processes[i].store == NULL;
     ok = !failed(run, kv_store_close(store));
-    if (ok && alone && !run->now.maybe)
+    if (ok && alone)
         run->now.durable = run->workload->history.last;
     note(run);
     run->at->is_dead |= kv_memfs_process_is_dead(run->fs, run->at->inner);
