@@ -22,7 +22,8 @@ enum kv_status kv_cleanup_check_unlisted(struct kv_engine *engine,
 /*
  * Remove unlisted segments, their indexes, indexes without a segment and, if
  * `alone` with the store, temporary files, which could be another process's
- * work. Otherwise WRITER, COMPACTOR and MANIFEST are held. The manifest is durable. The
+ * work. Otherwise WRITER, COMPACTOR and MANIFEST are held. The manifest is durable. Segments
+ * go oldest first, each durably before the next. The
  * removal of what is numbered above the active log is durable behind it.
  */
 enum kv_status kv_cleanup(struct kv_engine *engine, bool alone) KV_WARN_UNUSED;

@@ -294,3 +294,18 @@ enum kv_status kv_salvage_describe(struct kv_salvage *salvage, struct kv_segment
         kv_segment_info_release(info);
     return st;
 }
+
+/* ---- Pending segments */
+
+size_t kv_salvage_witness(const struct kv_salvage *salvage, struct kv_commit *out)
+{
+    struct kv_slice bytes = kv_salvage_rest(salvage, 0, UINT64_MAX);
+    size_t at = kv_commit_find(bytes, salvage->header.salt, KV_HEADER_BYTES);
+
+    if (at == SIZE_MAX ||
+        kv_commit_decode(kv_slice_of(bytes.data + at, bytes.size - at), salvage->header.salt, at,
+                         out) != KV_OK ||
+        out->group != salvage->header.pending.group)
+        return SIZE_MAX;
+    return at;
+}

@@ -117,6 +117,12 @@ struct kv_record kv_salvage_record(const struct kv_salvage *salvage, uint32_t of
 enum kv_status kv_salvage_describe(struct kv_salvage *salvage,
                                    struct kv_segment_info *info) KV_WARN_UNUSED;
 
+/*
+ * Where a copy of the COMMIT of a pending segment's group stands behind the records (group.h), and
+ * that COMMIT; SIZE_MAX: there is none.
+ */
+size_t kv_salvage_witness(const struct kv_salvage *salvage, struct kv_commit *out);
+
 /* ---- For those who add to it */
 
 enum kv_status kv_salvage_add(struct kv_salvage *salvage, uint32_t offset) KV_WARN_UNUSED;

@@ -278,17 +278,12 @@ static uint64_t readable_end(const struct kv_salvage *salvage)
     return at;
 }
 
-/* The COMMIT of its group, if a copy of it stands behind the records. */
 static bool find_witness(const struct kv_salvage *salvage, struct candidate *out)
 {
-    struct kv_slice bytes = kv_salvage_rest(salvage, 0, UINT64_MAX);
-    size_t at = kv_commit_find(bytes, salvage->header.salt, KV_HEADER_BYTES);
     struct kv_commit commit;
+    size_t at = kv_salvage_witness(salvage, &commit);
 
-    if (at == SIZE_MAX ||
-        kv_commit_decode(kv_slice_of(bytes.data + at, bytes.size - at), salvage->header.salt, at,
-                         &commit) != KV_OK ||
-        commit.group != salvage->header.pending.group)
+    if (at == SIZE_MAX)
         return false;
     out->pending.end_bytes = at;
     out->pending.seq = commit.seq;
