@@ -22,7 +22,7 @@ void kv_estimate_superseded_by_group(struct kv_version *version, struct kv_manif
 
 /*
  * A merge's output, described by `info`, is about to be listed behind the newest `newer_count` runs of
- * `version`, which have come while it was written, so that nothing was left out for their sake: add
+ * `version`, for whose sake nothing was left out, most often as they have come while it was written: add
  * what they supersede to its dead_bytes. Else it would have to be noticed anew, and never is.
  */
 void kv_estimate_superseded_in_output(struct kv_version *version, size_t newer_count,

@@ -2,12 +2,12 @@
 #include "pace.h"
 
 enum {
-    HALVINGS = 8,       /* of the rate, with each unit of pressure */
+    HALVINGS = 5,       /* of the rate, with each unit of pressure */
     MEASURE_MS = 20,    /* while there is pressure, it is measured as often */
     SPARE_MAX_MS = 10,  /* how long a pause of the writer counts in its favour */
     OWED_MAX_MS = 1000, /* one huge transaction is not held against all that follow */
 };
-static const double FASTEST_BYTES_PER_MS = 1 << 20;
+static const double FASTEST_BYTES_PER_MS = 1 << 19;
 
 double kv_pace_rate(double pressure)
 {

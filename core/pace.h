@@ -2,7 +2,7 @@
  * The pace of writers while merges are behind. A store that takes writes faster than it
  * merges them becomes slower to read, and larger, until something gives and writers stand still.
  * So each step by which merges fall behind (policy.h: pressure) slows writers down by the
- * same factor, from 1 GiB a second down, until both keep up with each other.
+ * same factor, from 512 MiB a second down, until both keep up with each other.
  *
  * What was committed is charged to whoever begins to write next, who holds nothing yet; a
  * transaction under way is never held up.

@@ -165,6 +165,14 @@ static struct garbage garbage_of(const struct kv_run *run)
     return sum;
 }
 
+static uint64_t live_bytes_of(const struct kv_run *run)
+{
+    struct garbage garbage = garbage_of(run);
+
+    return garbage.record_bytes > garbage.dead_bytes ? garbage.record_bytes - garbage.dead_bytes
+                                                     : 0;
+}
+
 static bool worth_rewriting(const struct kv_run *run, const struct kv_policy *policy)
 {
     struct garbage garbage = garbage_of(run);
@@ -199,24 +207,6 @@ static struct kv_choice choose_garbage(const struct kv_manifest *manifest,
     return choice;
 }
 
-/* ---- The two questions */
-
-struct kv_choice kv_policy_choose(const struct kv_manifest *manifest,
-                                  const struct kv_policy *policy)
-{
-    assert(policy->fanout >= 2);
-    assert(policy->tier_count >= 1 && policy->tier_count <= KV_TIER_COUNT);
-    for (unsigned tier = 0; tier < policy->tier_count; tier++) {
-        struct kv_choice choice = resume_in_tier(manifest, policy, tier);
-
-        if (choice.action == KV_ACTION_NONE)
-            choice = choose_for_tier(manifest, policy, tier);
-        if (choice.action != KV_ACTION_NONE)
-            return choice;
-    }
-    return choose_garbage(manifest, policy);
-}
-
 /* ---- Pressure */
 
 size_t kv_policy_run_limit(const struct kv_policy *policy)
@@ -240,11 +230,17 @@ static double share_left(const struct kv_headway *headway, size_t run)
     return read ? headway->left_share : 1;
 }
 
-double kv_policy_pressure(const struct kv_manifest *manifest, const struct kv_policy *policy,
-                          const struct kv_headway *headway)
+/* What two measures say: policy.h. */
+struct pressure {
+    double by_runs, by_garbage;
+};
+
+static struct pressure pressure_of(const struct kv_manifest *manifest,
+                                   const struct kv_policy *policy, const struct kv_headway *headway)
 {
     double limit = (double)kv_policy_run_limit(policy);
-    double runs = 0, dead_bytes = 0, record_bytes = 0, by_runs, by_garbage = 0;
+    double runs = 0, dead_bytes = 0, live_bytes = 0;
+    struct pressure pressure = {0};
 
     for (size_t i = 0; i < manifest->run_count; i++) {
         struct garbage garbage = garbage_of(&manifest->runs[i]);
@@ -252,14 +248,94 @@ double kv_policy_pressure(const struct kv_manifest *manifest, const struct kv_po
 
         runs += share;
         dead_bytes += share * (double)garbage.dead_bytes;
-        record_bytes += share * (double)garbage.record_bytes;
+        live_bytes += (double)live_bytes_of(&manifest->runs[i]);
     }
-    dead_bytes -= (double)policy->max_segment_bytes / 2;
-    by_runs = position(runs, limit / 2, limit);
-    if (dead_bytes > 0)
-        by_garbage = position(dead_bytes / record_bytes, policy->garbage_ratio,
-                              (policy->garbage_ratio + 1) / 2);
-    return by_runs > by_garbage ? by_runs : by_garbage;
+    pressure.by_runs = position(runs, limit / 2, limit);
+    if (dead_bytes > (double)policy->max_segment_bytes / 2)
+        pressure.by_garbage = position((dead_bytes - (double)policy->max_segment_bytes / 2) /
+                                           (dead_bytes + live_bytes),
+                                       policy->garbage_ratio, (policy->garbage_ratio + 1) / 2);
+    return pressure;
+}
+
+double kv_policy_pressure(const struct kv_manifest *manifest, const struct kv_policy *policy,
+                          const struct kv_headway *headway)
+{
+    struct pressure pressure = pressure_of(manifest, policy, headway);
+
+    return pressure.by_runs > pressure.by_garbage ? pressure.by_runs : pressure.by_garbage;
+}
+
+/* ---- What to do */
+
+/*
+ * Writers that are never slower than merges keep tier 0 full, so garbage would never have its turn.
+ * It has when it weighs more than the number of runs does.
+ */
+static bool garbage_presses(const struct kv_manifest *manifest, const struct kv_policy *policy)
+{
+    struct pressure pressure = pressure_of(manifest, policy, &(struct kv_headway){0});
+
+    return pressure.by_garbage > pressure.by_runs;
+}
+
+/*
+ * What to do where garbage presses: rewrite the run with most of it, and with it newer ones as long as
+ * what is alive of each is less than what has been chosen: they would have to be merged anyhow.
+ */
+static struct kv_choice choose_most_garbage(const struct kv_manifest *manifest,
+                                            const struct kv_policy *policy)
+{
+    struct kv_choice choice = kv_policy_resume_oldest(manifest);
+    uint64_t most_bytes = 0, chosen_bytes;
+
+    if (choice.action != KV_ACTION_NONE)
+        return choice;
+    for (size_t i = 0; i < manifest->run_count; i++) {
+        uint64_t dead_bytes = garbage_of(&manifest->runs[i]).dead_bytes;
+
+        if (!worth_rewriting(&manifest->runs[i], policy) || dead_bytes <= most_bytes)
+            continue;
+        most_bytes = dead_bytes;
+        choice = (struct kv_choice){KV_ACTION_REWRITE, i, 1, manifest->runs[i].tier};
+    }
+    if (choice.action == KV_ACTION_NONE)
+        return choice;
+    chosen_bytes = garbage_of(&manifest->runs[choice.first_run]).record_bytes;
+    while (choice.first_run > 0 &&
+           live_bytes_of(&manifest->runs[choice.first_run - 1]) <= chosen_bytes) {
+        choice.first_run--;
+        choice.run_count++;
+        chosen_bytes += garbage_of(&manifest->runs[choice.first_run]).record_bytes;
+    }
+    return choice;
+}
+
+static struct kv_choice choose_tier(const struct kv_manifest *manifest,
+                                    const struct kv_policy *policy)
+{
+    struct kv_choice choice = {.action = KV_ACTION_NONE};
+
+    for (unsigned tier = 0; tier < policy->tier_count && choice.action == KV_ACTION_NONE; tier++) {
+        choice = resume_in_tier(manifest, policy, tier);
+        if (choice.action == KV_ACTION_NONE)
+            choice = choose_for_tier(manifest, policy, tier);
+    }
+    return choice;
+}
+
+struct kv_choice kv_policy_choose(const struct kv_manifest *manifest,
+                                  const struct kv_policy *policy)
+{
+    struct kv_choice choice = {.action = KV_ACTION_NONE};
+
+    assert(policy->fanout >= 2);
+    assert(policy->tier_count >= 1 && policy->tier_count <= KV_TIER_COUNT);
+    if (garbage_presses(manifest, policy))
+        choice = choose_most_garbage(manifest, policy);
+    if (choice.action == KV_ACTION_NONE)
+        choice = choose_tier(manifest, policy);
+    return choice.action == KV_ACTION_NONE ? choose_garbage(manifest, policy) : choice;
 }
 
 /* ---- Reasons */

@@ -42,6 +42,11 @@ struct kv_choice {
  *    next tier; the last tier goes into itself.
  * 2. The run whose dead share is largest, if it reaches garbage_ratio.
  *
+ * Where the dead share of everything weighs more than the number of runs (kv_policy_pressure), the
+ * oldest open merge comes first, then the run with most garbage together with newer ones that hold no
+ * more than what was chosen already. Writers that are always faster than merges keep tier 0
+ * full: 2 would never have its turn, and the store would grow on and on.
+ *
  * Runs of an open merge are chosen for nothing else, nor are runs newer than those in their
  * tier. Applying choices until NONE always ends: a join or merge leaves fewer
  * runs, a rewrite leaves nothing dead.
@@ -71,9 +76,8 @@ struct kv_headway {
  *   that the store takes for nothing. About what two logs hold may be dead without counting:
  *   a small store that is overwritten again and again has no better.
  *
- * What a merge has read counts as gone, so that this falls steadily while it works. What it has
- * written does not count before it is published: newer runs have overwritten much of that
- * meanwhile, nobody knows how much, and without it the dead share is about the same.
+ * What was dead of what a merge has read counts as gone, so that this falls steadily while it works.
+ * What was alive goes on into its output, and counts all the time.
  */
 double kv_policy_pressure(const struct kv_manifest *manifest, const struct kv_policy *policy,
                           const struct kv_headway *headway);

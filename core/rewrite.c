@@ -15,6 +15,7 @@ enum {
     CHECK_EVERY_COUNT = 256, /* entries between questions for interruption */
     CHECK_EVERY_BYTES = 1024 * 1024,
     NOTE_EVERY_CHECKS = 16,
+    ASKED_RUNS_MAX = 8,
     OUTPUT_RECORD_MAX = 1 << 21,   /* bounds the memory that an index takes to build */
     SPARE_BYTES = 8 * 1024 * 1024, /* left free on the device by a merge */
     INTERVAL_SPARE_BYTES = 16 + 2 * KV_KEY_MAX_BYTES, /* the key interval behind the records */
@@ -186,13 +187,23 @@ static enum kv_status check_interrupted(struct rewrite *rewrite, const struct kv
     return KV_OK;
 }
 
+/*
+ * Runs just newer than the inputs that are asked. Where more have piled up, asking all of them would take
+ * longer than the merge itself; what only the others overwrite is written once more.
+ */
+static size_t asked_count(const struct rewrite *rewrite)
+{
+    return rewrite->first < ASKED_RUNS_MAX ? rewrite->first : ASKED_RUNS_MAX;
+}
+
 /* Has a newer run a record of this key? It was read, verified and compared in full: only that counts. */
 static enum kv_status is_superseded(struct rewrite *rewrite, const struct kv_entry *entry,
                                     uint64_t hash, bool *out)
 {
+    size_t count = asked_count(rewrite);
     struct kv_entry newer;
-    enum kv_status st =
-        kv_version_get_in_runs(rewrite->version, 0, rewrite->first, hash, entry->key, &newer, NULL);
+    enum kv_status st = kv_version_get_in_runs(rewrite->version, rewrite->first - count, count,
+                                               hash, entry->key, &newer, NULL);
 
     *out = st == KV_OK;
     return st == KV_DONE ? KV_OK : st;
@@ -415,7 +426,7 @@ static enum kv_status publish(struct rewrite *rewrite)
     if (st == KV_OK)
         st = kv_manifest_copy(&next, &engine->manifest);
     if (st == KV_OK && rewrite->output.number != 0)
-        kv_estimate_superseded_in_output(version, first - rewrite->first, &engine->place,
+        kv_estimate_superseded_in_output(version, first - asked_count(rewrite), &engine->place,
                                          &rewrite->output);
     if (st == KV_OK)
         st = edit(rewrite, first, &next);

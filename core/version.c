@@ -230,22 +230,6 @@ enum kv_status kv_version_open(const struct kv_place *place, const struct kv_man
 
 /* ---- Reading */
 
-enum kv_status kv_version_get_in_runs(struct kv_version *version, size_t first, size_t count,
-                                      uint64_t hash, struct kv_slice key, struct kv_entry *out,
-                                      size_t *run)
-{
-    for (size_t i = first; i < first + count; i++) {
-        enum kv_status st = kv_run_get(version->runs[i], hash, key, out);
-
-        if (st == KV_DONE)
-            continue;
-        if (run)
-            *run = i;
-        return st;
-    }
-    return KV_DONE;
-}
-
 static enum kv_status get_pending(struct kv_version *version, uint64_t lsn, uint64_t hash,
                                   struct kv_slice key, struct kv_entry *out)
 {
@@ -259,13 +243,14 @@ static enum kv_status get_pending(struct kv_version *version, uint64_t lsn, uint
 }
 
 /*
- * From run `first` on, find the segments that may show `key`, NULL where there is none, and
- * start fetching what they will be asked. Returns how many.
+ * In runs from `first` on and before `end`, find the segments that may show `key`, NULL where there is
+ * none, and start fetching what they will be asked. Returns how many.
  */
-static size_t prefetch_runs(const struct kv_version *version, size_t first, uint64_t hash,
-                            struct kv_slice key, struct kv_segment *candidates[RUNS_AT_ONCE])
+static size_t prefetch_runs(const struct kv_version *version, size_t first, size_t end,
+                            uint64_t hash, struct kv_slice key,
+                            struct kv_segment *candidates[RUNS_AT_ONCE])
 {
-    size_t count = version->run_count - first;
+    size_t count = end - first;
 
     if (count > RUNS_AT_ONCE)
         count = RUNS_AT_ONCE;
@@ -289,6 +274,29 @@ static enum kv_status get_in_segments(struct kv_segment *const *segments, size_t
     return st;
 }
 
+enum kv_status kv_version_get_in_runs(struct kv_version *version, size_t first, size_t count,
+                                      uint64_t hash, struct kv_slice key, struct kv_entry *out,
+                                      size_t *run)
+{
+    struct kv_segment *candidates[RUNS_AT_ONCE];
+    size_t end = first + count;
+
+    for (; first < end; first += count) {
+        count = prefetch_runs(version, first, end, hash, key, candidates);
+        for (size_t i = 0; i < count; i++) {
+            enum kv_status st =
+                candidates[i] ? kv_segment_get(candidates[i], hash, key, out) : KV_DONE;
+
+            if (st == KV_DONE)
+                continue;
+            if (run)
+                *run = first + i;
+            return st;
+        }
+    }
+    return KV_DONE;
+}
+
 enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t hash,
                               struct kv_slice key, struct kv_entry *out)
 {
@@ -300,7 +308,7 @@ enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t
     kv_memtable_prefetch(&version->log->memtable, hash);
     if (version->unindexed)
         kv_memtable_prefetch(&version->unindexed->memtable, hash);
-    count = prefetch_runs(version, behind, hash, key, candidates);
+    count = prefetch_runs(version, behind, version->run_count, hash, key, candidates);
     st = kv_log_get(version->log, hash, key, kv_version_log_bound(version, lsn), out);
     if (st == KV_DONE)
         st = get_pending(version, lsn, hash, key, out);
@@ -311,7 +319,7 @@ enum kv_status kv_version_get(struct kv_version *version, uint64_t lsn, uint64_t
         st = get_in_segments(candidates, count, hash, key, out);
         behind += count;
         if (st == KV_DONE)
-            count = prefetch_runs(version, behind, hash, key, candidates);
+            count = prefetch_runs(version, behind, version->run_count, hash, key, candidates);
     }
     return st;
 }

@@ -170,6 +170,13 @@ static const struct example garbage_examples[] = {
     {"0:az40 1:az40 2:az30", 4, 8, "rewrite 0-0 to 0"},
     /* Full tiers come before garbage. */
     {"0:az90 1:az 1:az", 2, 8, "merge 1-2 to 2"},
+    /* Unless the store as a whole is full of it, beyond half a segment. */
+    {"0:az 0:az 1:az90 2:az90 2:az90", 2, 8, "rewrite 0-2 to 1"},
+    {"0:az 0:az 1:az90 !2:az90 2:az90", 2, 8, "resume 3-3 to 2"},
+    /* With the run that has most of it go newer ones that are smaller, garbage or not. */
+    {"0:az90 0:az90 1:az90 2:az91", 2, 8, "rewrite 0-3 to 2"},
+    {"0:az 1:az60 1:az90 2:az91", 2, 8, "rewrite 0-3 to 2"},
+    {"0:az 0:az 1:az70 2:az70 2:az70", 2, 8, "merge 0-1 to 1"},
     /* A run stays in its tier, also one deeper than this user goes. */
     {"0:az 6:az50", 4, 3, "rewrite 1-1 to 6"},
 };
@@ -232,6 +239,7 @@ START_TEST(test_policy_compares_shares_exactly)
     struct kv_manifest manifest = manifest_of("0:az 1:az50 2:az");
     struct kv_policy policy = policy_of(4, 8);
 
+    policy.max_segment_bytes = UINT64_C(1) << 40; /* all that garbage is not much */
     enlarge(&manifest, 0);
     enlarge(&manifest, 2);
     ck_assert_uint_eq(kv_policy_choose(&manifest, &policy).first_run, 1);
@@ -333,6 +341,8 @@ static const struct pressure_example pressure_examples[] = {
     {32, 0, 4, 16, 0, 0},
     {10, 100, 0, 10, 0.5, (1 - 0.14 - 0.35) / 0.325},
     {10, 100, 0, 10, 0, 0},
+    /* What was alive counts all the time. */
+    {20, 60, 0, 10, 0, (6 - 0.7) / 14 > 0.35 ? ((6 - 0.7) / 14 - 0.35) / 0.325 : 0},
 };
 
 START_TEST(test_policy_pressure)
