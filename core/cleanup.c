@@ -178,7 +178,8 @@ static enum kv_status find_begin(struct kv_engine *engine, struct remains *remai
             header->role == KV_ROLE_LOG ? header->log.base_lsn : header->merge.first_lsn;
         return KV_OK;
     }
-    /* Without a witness its group was never settled: nobody counts it. */
+    /* Without a witness its group is not settled: what no manifest names of it, nobody counts. */
+    remains->begin_lsn = UINT64_MAX;
     st = kv_salvage_load(&engine->place, remains->name, &salvage);
     if (st == KV_OK && kv_salvage_witness(&salvage, &witness) != SIZE_MAX)
         remains->begin_lsn = witness.begin_lsn;
@@ -213,12 +214,11 @@ static enum kv_status sync_removals(struct kv_engine *engine)
     return kv_io_dir_sync(engine->place.dir);
 }
 
+/* Their beginnings have been found. */
 static enum kv_status remove_by_age(struct kv_engine *engine, struct remains *all, size_t count)
 {
     enum kv_status st = KV_OK;
 
-    for (size_t i = 0; i < count && st == KV_OK; i++)
-        st = find_begin(engine, &all[i]);
     if (!KV_MUTANT(leftovers_in_any_order))
         qsort(all, count, sizeof(*all), by_age);
     for (size_t i = 0; i < count && st == KV_OK; i++) {
@@ -244,7 +244,7 @@ static enum kv_status remove_all(struct kv_engine *engine, const struct found *f
         remains[count] = (struct remains){.name = name};
         if (kv_name_parse(name, &number) == KV_NAME_IS_SEGMENT &&
             read_header(engine, name, &remains[count].header))
-            count++;
+            st = find_begin(engine, &remains[count++]);
         else
             st = kv_io_unlink(engine->place.dir, name);
     }
@@ -280,6 +280,59 @@ enum kv_status kv_cleanup(struct kv_engine *engine, bool alone)
     }
     if (st == KV_OK && may_return(engine, &found))
         st = KV_UNLESS_MUTANT(later_log_may_return, sync_removals(engine));
+    free(remains);
+    free(found.names);
+    return st;
+}
+
+/* ---- Leftovers of earlier merges */
+
+static bool is_unlisted_segment(const struct kv_engine *engine, enum kv_name_kind kind,
+                                uint64_t number)
+{
+    return kind == KV_NAME_IS_SEGMENT && !listed(engine, number);
+}
+
+/* Of those found, the ones that `old` does not name either and that begin before `end_lsn`. */
+static enum kv_status choose_earlier(struct kv_engine *engine, const struct found *found,
+                                     const struct kv_manifest *old, uint64_t end_lsn,
+                                     struct remains *remains, size_t *count)
+{
+    enum kv_status st = KV_OK;
+
+    *count = 0;
+    for (size_t i = 0; i < found->count && st == KV_OK; i++) {
+        struct remains *next = &remains[*count];
+        uint64_t number;
+
+        *next = (struct remains){.name = found->names[i]};
+        (void)kv_name_parse(next->name, &number);
+        if (kv_manifest_has_sealed(old, number) || !read_header(engine, next->name, &next->header))
+            continue;
+        st = find_begin(engine, next);
+        *count += st == KV_OK && next->begin_lsn < end_lsn;
+    }
+    return st;
+}
+
+enum kv_status kv_cleanup_earlier(struct kv_engine *engine, const struct kv_manifest *old,
+                                  uint64_t end_lsn)
+{
+    struct found found = {.engine = engine, .wanted = is_unlisted_segment};
+    struct remains *remains = NULL;
+    size_t count = 0;
+    enum kv_status st = kv_io_dir_list(engine->place.dir, find, &found);
+
+    if (st == KV_OK && found.count > 0) {
+        remains = calloc(found.count, sizeof(*remains));
+        st = remains ? choose_earlier(engine, &found, old, end_lsn, remains, &count)
+                     : kv_fail_nomem();
+    }
+    if (st == KV_OK && count > 0) {
+        st = remove_by_age(engine, remains, count);
+        if (st == KV_OK)
+            st = sync_removals(engine);
+    }
     free(remains);
     free(found.names);
     return st;

@@ -28,4 +28,14 @@ enum kv_status kv_cleanup_check_unlisted(struct kv_engine *engine,
  */
 enum kv_status kv_cleanup(struct kv_engine *engine, bool alone) KV_WARN_UNUSED;
 
+/*
+ * A merge had nothing to write: segments that `old` names and the manifest does not, which end
+ * at `end_lsn`, are about to be removed. Remove, durably, what nobody has removed yet of what they
+ * in turn were made from: nothing would stand for that any more. COMPACTOR and MANIFEST are
+ * held. WRITER need not be: what a writer is making begins behind every segment that is
+ * sealed, or belongs to a group that is not settled.
+ */
+enum kv_status kv_cleanup_earlier(struct kv_engine *engine, const struct kv_manifest *old,
+                                  uint64_t end_lsn) KV_WARN_UNUSED;
+
 #endif

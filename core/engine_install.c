@@ -1,4 +1,5 @@
 /* Replacing the manifest, and installing the version that it names: see engine.h. */
+#include "cleanup.h"
 #include "engine.h"
 #include "log_scan.h"
 #include "mutant.h"
@@ -51,6 +52,35 @@ static bool unlink_run(struct kv_engine *engine, const struct kv_run *run, bool 
     return gone;
 }
 
+/* Where the newest of those segments ends that `old` has in its runs and `now` has not; 0: there are none. */
+static uint64_t removed_end(const struct kv_manifest *now, const struct kv_manifest *old)
+{
+    uint64_t end_lsn = 0;
+
+    for (size_t r = 0; r < old->run_count; r++) {
+        for (size_t s = 0; s < old->runs[r].segment_count; s++) {
+            const struct kv_segment_info *info = &old->runs[r].segments[s];
+
+            if (!kv_manifest_has_sealed(now, info->number) && info->last_lsn > end_lsn)
+                end_lsn = info->last_lsn;
+        }
+    }
+    return end_lsn;
+}
+
+/* What was read by merges that did not get to removing it; false: some of it may be there still. */
+static bool unlink_earlier(struct kv_engine *engine, const struct kv_manifest *old,
+                           uint64_t end_lsn)
+{
+    struct kv_held_message held;
+    enum kv_status st;
+
+    kv_message_hold(&held);
+    st = KV_UNLESS_MUTANT(earlier_inputs_stay, kv_cleanup_earlier(engine, old, end_lsn));
+    kv_message_restore(&held);
+    return st == KV_OK;
+}
+
 /*
  * Remove what a merge has read, oldest first. To a repair without a manifest its output stands for
  * all of that. Where there is none, since everything was deleted, an older run must not outlast the
@@ -58,13 +88,16 @@ static bool unlink_run(struct kv_engine *engine, const struct kv_run *run, bool 
  */
 static void unlink_runs(struct kv_engine *engine, const struct kv_manifest *old)
 {
+    uint64_t end_lsn = has_output(&engine->manifest, old) ? 0 : removed_end(&engine->manifest, old);
+    bool in_order = end_lsn != 0 && !KV_MUTANT(removed_in_any_order);
+
+    if (in_order && !unlink_earlier(engine, old, end_lsn))
+        return; /* nothing names what stays: it goes at the next opening */
     for (size_t r = old->run_count; r-- > 0;) {
         bool removed, gone = unlink_run(engine, &old->runs[r], &removed);
 
-        if (r > 0 && removed && !has_output(&engine->manifest, old) &&
-            !KV_MUTANT(removed_in_any_order) &&
-            (!gone || kv_io_dir_sync(engine->place.dir) != KV_OK))
-            return; /* nothing names what stays: it goes at the next opening */
+        if (r > 0 && removed && in_order && (!gone || kv_io_dir_sync(engine->place.dir) != KV_OK))
+            return; /* the same */
     }
 }
 

@@ -259,6 +259,52 @@ START_TEST(test_open_merge_of_what_was_deleted_leaves_inputs)
 }
 END_TEST
 
+/*
+ * Goal: what an earlier merge has read, and could not remove, does not return when its output goes in turn,
+ * with nothing in its place, while the store has been open all the time.
+ * Method: put the inputs of a merge back; stop the next one at each of its calls; repair without a manifest.
+ */
+START_TEST(test_open_merge_of_what_was_deleted_knows_earlier_inputs)
+{
+    bool stopped = true;
+
+    for (uint64_t nth = 1; stopped; nth++) {
+        char names[2][KV_NAME_BYTES];
+        struct kv_buffer files[2];
+
+        teardown();
+        setup();
+        for (unsigned i = 0; i < 2; i++) {
+            world_put(&world, i == 0 ? "a" : "b", "1");
+            engine_seal(&world);
+            kv_name_segment(names[i], run_of(&world, 0)->segments[0].number);
+            files[i] = file_save(&world, names[i]);
+        }
+        ck_kv(kv_compact(world.store, NULL, NULL));
+        for (unsigned i = 0; i < 2; i++) {
+            file_restore(&world, names[i], &files[i]);
+            kv_buffer_release(&files[i]);
+        }
+        world_delete(&world, "a");
+        world_delete(&world, "b");
+        engine_seal(&world);
+        kv_memfs_settle(world.fs);
+        kv_memfs_fail(world.fs, KV_MEMFS_ANY, nth, KV_IOERR, KV_MEMFS_STICKY);
+        (void)!kv_compact(world.store, NULL, NULL);
+        stopped = kv_memfs_fault_count(world.fs) > 0;
+        kv_memfs_heal(world.fs);
+        if (_i == 0)
+            world_kill(&world);
+        else
+            lose_power((unsigned)_i - 1, nth);
+        ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+        repair();
+        world_expect_all(&world, "");
+        world_check(&world);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("open merge");
@@ -274,6 +320,7 @@ int main(void)
     tcase_add_checked_fixture(empty, setup, teardown);
     tcase_add_loop_test(empty, test_open_merge_of_what_was_deleted, 0, 8);
     tcase_add_loop_test(empty, test_open_merge_of_what_was_deleted_leaves_inputs, 0, 12);
+    tcase_add_loop_test(empty, test_open_merge_of_what_was_deleted_knows_earlier_inputs, 0, 8);
     suite_add_tcase(suite, empty);
     return kv_run_suite(suite);
 }
