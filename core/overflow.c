@@ -86,9 +86,27 @@ static enum kv_status reserve_part(struct kv_overflow *overflow)
     return KV_OK;
 }
 
+/*
+ * After a failed sync the kernel may take what it could not write for written, so a second one that
+ * succeeds says nothing: the transaction can only be rolled back.
+ */
+static enum kv_status sync_segment(struct kv_overflow *overflow, const struct kv_engine *engine,
+                                   const struct kv_log *log)
+{
+    enum kv_status st;
+
+    if (overflow->sync_failed)
+        return kv_fail(KV_IOERR,
+                       "%s: a sync of a part of this transaction failed before; roll it back",
+                       engine->path);
+    st = KV_UNLESS_MUTANT(overflow_without_sync, kv_io_sync(log->file));
+    overflow->sync_failed = st != KV_OK;
+    return st;
+}
+
 /* Sync, index and open what a set has written. */
-static enum kv_status finish_segment(struct kv_engine *engine, struct kv_write_set *set,
-                                     struct kv_segment **out)
+static enum kv_status finish_segment(struct kv_overflow *overflow, struct kv_engine *engine,
+                                     struct kv_write_set *set, struct kv_segment **out)
 {
     struct kv_segment_info info = {0};
     enum kv_status st = kv_write_set_close(set);
@@ -97,7 +115,7 @@ static enum kv_status finish_segment(struct kv_engine *engine, struct kv_write_s
     if (st != KV_OK)
         return st;
     kv_log_trim(set->log);
-    st = KV_UNLESS_MUTANT(overflow_without_sync, kv_io_sync(set->log->file));
+    st = sync_segment(overflow, engine, set->log);
     if (st == KV_OK)
         st = kv_log_index(&engine->place, set->log, &set->log->tail, &info, NULL);
     if (st == KV_OK)
@@ -118,7 +136,7 @@ static enum kv_status close_part(struct kv_overflow *overflow, struct kv_engine 
         st = kv_write_set_new(log, old->seq, &empty);
     if (st != KV_OK)
         return st;
-    st = finish_segment(engine, old, &part.segment);
+    st = finish_segment(overflow, engine, old, &part.segment);
     if (st != KV_OK) {
         kv_write_set_unref(empty);
         return st;

@@ -31,6 +31,7 @@ struct kv_overflow {
     size_t count, capacity;
     uint64_t record_count; /* in parts */
     bool listed;           /* a manifest may name the group, or an earlier form of it */
+    bool sync_failed;      /* of a part: what it held may be gone, whatever a later sync says */
 };
 
 /* Free memory; files stay as they are. */

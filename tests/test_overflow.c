@@ -280,6 +280,29 @@ START_TEST(test_overflow_abort_leaves_nothing)
 }
 END_TEST
 
+/* Goal: a sync that failed and then succeeds proves nothing; the transaction can only be rolled back. */
+START_TEST(test_overflow_trusts_no_second_sync)
+{
+    enum kv_status st = KV_OK;
+    unsigned count = LARGE / 2;
+    struct kv_txn *txn;
+
+    world_put(&world, "a", "1");
+    txn = world_begin(&world);
+    put_rows(txn, 0, count, 'a');
+    kv_memfs_fail(world.fs, KV_MEMFS_SYNC, 1, KV_IOERR, KV_MEMFS_ONCE);
+    while (st == KV_OK && count < LARGE)
+        st = try_put(txn, count++, 'a');
+    ck_kv_is(st, KV_IOERR);
+    ck_kv_is(try_put(txn, count, 'a'), KV_IOERR);
+    kv_txn_abort(txn);
+    world_put(&world, "b", "2");
+    world_reopen(&world);
+    world_expect_all(&world, "a=1 b=2");
+    world_check(&world);
+}
+END_TEST
+
 /* Goal: ROLLBACK TO any position leaves exactly what was there, and the transaction goes on from it. */
 START_TEST(test_overflow_rolls_back_to_any_position)
 {
@@ -608,6 +631,7 @@ static Suite *overflow_suite(void)
     tcase_add_test(tests, test_overflow_newest_own_record_wins);
     tcase_add_loop_test(tests, test_overflow_is_atomic_in_every_mode, 0, 6);
     tcase_add_test(tests, test_overflow_abort_leaves_nothing);
+    tcase_add_test(tests, test_overflow_trusts_no_second_sync);
     tcase_add_loop_test(tests, test_overflow_rolls_back_to_any_position, 0, 24);
     tcase_add_test(tests, test_overflow_forgets_that_it_overflowed);
     tcase_add_test(tests, test_overflow_goes_on_after_prepare);
