@@ -13,7 +13,6 @@
 static void release_part(struct kv_overflow_part *part)
 {
     kv_segment_unref(part->segment);
-    kv_write_set_unref(part->set);
     *part = (struct kv_overflow_part){0};
 }
 
@@ -144,10 +143,7 @@ static enum kv_status close_part(struct kv_overflow *overflow, struct kv_engine 
     overflow->record_count += kv_write_set_count(old);
     empty->first_record = overflow->record_count;
     *set = empty;
-    if (old->views)
-        part.set = old;
-    else
-        kv_write_set_unref(old);
+    kv_write_set_unref(old);
     overflow->parts[overflow->count++] = part;
     return KV_OK;
 }
@@ -327,22 +323,12 @@ static enum kv_status shorten_part(struct kv_overflow *overflow, struct kv_engin
     return st;
 }
 
-static void cut_views(struct kv_overflow *overflow, struct kv_write_set *set, uint64_t record_count)
-{
-    kv_write_set_cut_views(set, record_count);
-    for (size_t i = 0; i < overflow->count; i++) {
-        if (overflow->parts[i].set)
-            kv_write_set_cut_views(overflow->parts[i].set, record_count);
-    }
-}
-
 enum kv_status kv_overflow_truncate(struct kv_overflow *overflow, struct kv_engine *engine,
                                     struct kv_log *log, struct kv_write_set **set,
                                     uint64_t record_count)
 {
     enum kv_status st;
 
-    cut_views(overflow, *set, record_count);
     if (record_count > overflow->record_count) {
         kv_write_set_truncate(*set, (uint32_t)(record_count - overflow->record_count));
         return KV_OK;

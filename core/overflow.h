@@ -18,7 +18,6 @@
 
 struct kv_overflow_part {
     struct kv_segment *segment; /* a reference */
-    struct kv_write_set *set;   /* that it was, while scans of it are open; or NULL */
     uint64_t first_record;      /* of the transaction: how many come before */
     bool listed;                /* a manifest may name it */
 };

@@ -143,6 +143,7 @@ static void finish(struct kv_txn *txn)
     const struct kv_settings *settings = txn->settings;
     bool sealed = txn->sealed && kv_engine_check_alive(engine) == KV_OK;
 
+    kv_write_views_release(&txn->views);
     kv_write_set_unref(txn->set);
     kv_overflow_release(&txn->overflow);
     if (kv_engine_check_alive(engine) == KV_OK) { /* else WRITER is the parent's */
@@ -369,6 +370,7 @@ static void truncate(struct kv_txn *txn, uint64_t record_count)
     struct kv_engine *engine = &txn->store->engine;
     struct kv_version *version;
 
+    kv_write_views_cut(&txn->views, record_count);
     if (txn->overflow.group == 0) {
         kv_write_set_truncate(txn->set, (uint32_t)record_count);
         return;
@@ -422,7 +424,7 @@ enum kv_status kv_txn_iters(struct kv_txn *txn, struct kv_iter **out, size_t *co
 
     *count = 0;
     if (st == KV_OK)
-        st = kv_write_set_iters(txn->set, out, &own, view);
+        st = kv_write_set_iters(txn->set, &txn->views, out, &own, view);
     if (st != KV_OK)
         return st;
     st = kv_overflow_iters(&txn->overflow, out + own, &parts);

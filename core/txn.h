@@ -13,6 +13,7 @@ struct kv_txn {
     uint64_t lsn;
     struct kv_write_set *set;
     struct kv_overflow overflow; /* records that come before the set's; mostly none */
+    struct kv_write_views views;
     uint64_t nonce;
     bool sealed; /* a log, on the way: there may be something to merge */
     bool prepared;

@@ -12,9 +12,9 @@ enum { FLUSH_BYTES = 256 * 1024, KEEP_BUFFER_BYTES = 4 * FLUSH_BYTES, FIRST_ITEM
 struct kv_write_view {
     unsigned references; /* of its iterators */
     struct kv_write_set *set;
-    uint32_t bound_index; /* records there were in the set when it was opened */
-    bool cut;             /* the transaction has been taken back behind that */
-    struct kv_write_view *previous, *next;
+    uint32_t bound_index;               /* records there were in the set when it was opened */
+    bool cut;                           /* the transaction has been taken back behind that */
+    struct kv_write_view **link, *next; /* what points to it; NULL: the transaction is over */
 };
 
 enum kv_status kv_write_set_new(struct kv_log *log, uint64_t seq, struct kv_write_set **out)
@@ -209,17 +209,10 @@ enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct 
     return KV_DONE;
 }
 
-void kv_write_set_cut_views(struct kv_write_set *set, uint64_t record_count)
-{
-    for (struct kv_write_view *view = set->views; view; view = view->next)
-        view->cut |= set->first_record + view->bound_index > record_count;
-}
-
 void kv_write_set_truncate(struct kv_write_set *set, uint32_t count)
 {
     if (count >= kv_write_set_count(set))
         return;
-    kv_write_set_cut_views(set, set->first_record + count);
     set->digest_is_stale = true;
     set->end_bytes = set->memtable.items[count].offset_bytes;
     if (set->end_bytes < set->flushed_bytes) {
@@ -397,16 +390,33 @@ static void view_ref(void *owner)
     ((struct kv_write_view *)owner)->references++;
 }
 
+static void unlink_view(struct kv_write_view *view)
+{
+    if (!view->link)
+        return;
+    *view->link = view->next;
+    if (view->next)
+        view->next->link = view->link;
+    view->link = NULL;
+}
+
+void kv_write_views_cut(struct kv_write_views *views, uint64_t record_count)
+{
+    for (struct kv_write_view *view = views->first; view; view = view->next)
+        view->cut |= view->set->first_record + view->bound_index > record_count;
+}
+
+void kv_write_views_release(struct kv_write_views *views)
+{
+    while (views->first)
+        unlink_view(views->first);
+}
+
 void kv_write_view_unref(struct kv_write_view *view)
 {
     if (!view || --view->references > 0)
         return;
-    if (view->previous)
-        view->previous->next = view->next;
-    else
-        view->set->views = view->next;
-    if (view->next)
-        view->next->previous = view->previous;
+    unlink_view(view);
     kv_write_set_unref(view->set);
     free(view);
 }
@@ -416,7 +426,7 @@ static void view_unref(void *owner)
     kv_write_view_unref(owner);
 }
 
-static struct kv_write_view *view_new(struct kv_write_set *set)
+static struct kv_write_view *view_new(struct kv_write_set *set, struct kv_write_views *views)
 {
     struct kv_write_view *view = calloc(1, sizeof(*view));
 
@@ -426,19 +436,20 @@ static struct kv_write_view *view_new(struct kv_write_set *set)
     view->set = set;
     set->references++;
     view->bound_index = kv_write_set_count(set);
-    view->next = set->views;
+    view->next = views->first;
     if (view->next)
-        view->next->previous = view;
-    set->views = view;
+        view->next->link = &view->next;
+    view->link = &views->first;
+    views->first = view;
     return view;
 }
 
-enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out, size_t *count,
-                                  struct kv_write_view **seen)
+enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_write_views *views,
+                                  struct kv_iter **out, size_t *count, struct kv_write_view **seen)
 {
     static const struct kv_batch_owner_ops ops = {view_list, view_entry, view_bytes, view_unref};
     struct kv_item_list list = item_list(set);
-    struct kv_write_view *view = view_new(set);
+    struct kv_write_view *view = view_new(set, views);
     struct kv_batch_set *batches = NULL;
     enum kv_status st;
 

@@ -8,8 +8,10 @@
  * written over later, since nothing counts without a COMMIT that names them.
  *
  * A view is what a scan sees of it: the records there were when the scan was
- * opened. Views outlive the transaction: published records stay readable, and
- * a view whose records are taken back fails with KV_ABORTED.
+ * opened. Views outlive the set and the transaction: published records stay
+ * readable, and a view whose records are taken back fails with KV_ABORTED. So
+ * the transaction has the list of them: the set that a view was opened on may
+ * have given way to another by the time of a rollback (overflow.h).
  */
 #ifndef KV_WRITE_SET_H
 #define KV_WRITE_SET_H
@@ -19,6 +21,11 @@
 #include "log.h"
 
 struct kv_write_view;
+
+/* The open views of a transaction. All zero: none. */
+struct kv_write_views {
+    struct kv_write_view *first;
+};
 
 struct kv_write_set {
     unsigned references;   /* the transaction and its views: one thread at a time */
@@ -32,7 +39,6 @@ struct kv_write_set {
     uint32_t end_bytes;     /* file offset after the last record */
     uint64_t digest;        /* the log's chain carried over every record's checksum, unless … */
     bool digest_is_stale;   /* … records were taken back, which leaves no way back */
-    struct kv_write_view *views;
 };
 
 /* Start collecting for the end of `log` (a reference is taken). */
@@ -60,11 +66,8 @@ size_t kv_write_set_record_size(const struct kv_write_set *set, enum kv_kind kin
 enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct kv_slice key,
                                 struct kv_entry *out) KV_WARN_UNUSED;
 
-/* Take back all but the first `count` records; views that show more are cut off. */
+/* Take back all but the first `count` records; views that show more have been cut off. */
 void kv_write_set_truncate(struct kv_write_set *set, uint32_t count);
-
-/* Views that show more than the first `record_count` records of the transaction are cut off. */
-void kv_write_set_cut_views(struct kv_write_set *set, uint64_t record_count);
 
 /*
  * Write what is left of a set in a pending segment, and describe it to its log's
@@ -94,10 +97,17 @@ enum kv_status kv_write_set_move(struct kv_write_set *set, struct kv_log *log) K
 
 /*
  * Iterators over the records so far, as kv_log_iters; they hold the set. `*view`
- * is what they show, and the caller's to give back.
+ * is what they show, one of `views` from then on, and the caller's to give back.
  */
-enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_iter **out, size_t *count,
+enum kv_status kv_write_set_iters(struct kv_write_set *set, struct kv_write_views *views,
+                                  struct kv_iter **out, size_t *count,
                                   struct kv_write_view **view) KV_WARN_UNUSED;
+
+/* Cut off views that show more than the first `record_count` records of the transaction. */
+void kv_write_views_cut(struct kv_write_views *views, uint64_t record_count);
+
+/* The transaction is over: nothing that views show is taken back any more. */
+void kv_write_views_release(struct kv_write_views *views);
 
 /*
  * KV_ABORTED: records that the view shows have been taken back. An iterator

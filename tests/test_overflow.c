@@ -418,6 +418,40 @@ START_TEST(test_overflow_scans_stay_as_they_were)
 }
 END_TEST
 
+/*
+ * Goal: a scan that was opened between two parts, when the transaction collects nothing, fails once
+ * what it shows is rolled back. Method: after COMMIT was answered with BUSY, and after a rollback.
+ */
+START_TEST(test_overflow_scans_between_parts_are_cut)
+{
+    struct kv_snapshot *snapshot = world_snapshot(&world);
+    struct kv_range range = {0};
+    struct kv_txn *txn = world_begin(&world);
+    struct kv_savepoint savepoint;
+    struct kv_scan *scan;
+    struct kv_entry entry;
+
+    put_rows(txn, 0, 200, 'a');
+    savepoint = kv_txn_savepoint(txn);
+    put_rows(txn, 200, LARGE, 'a');
+    if (_i == 0)
+        ck_kv(kv_txn_prepare(txn));
+    else
+        kv_txn_rollback_to(txn, (struct kv_savepoint){LARGE - 1});
+    ck_kv(kv_scan_open(snapshot, txn, &range, &scan));
+    ck_kv(kv_scan_next(scan, &entry));
+    put_rows(txn, LARGE, 2 * LARGE, 'b');
+    ck_kv(kv_scan_next(scan, &entry));
+    kv_txn_rollback_to(txn, savepoint);
+    ck_kv_is(kv_scan_next(scan, &entry), KV_ABORTED);
+    kv_scan_close(scan);
+    expect_own_rows(txn, 200, 'a');
+    ck_kv(kv_txn_commit(txn));
+    kv_snapshot_free(snapshot);
+    expect_rows(&world, 200, 'a');
+}
+END_TEST
+
 /* ---- Deaths and faults */
 
 /* A store with 30 rows, and a transaction that overwrites them and adds many: what may be found later. */
@@ -636,6 +670,7 @@ static Suite *overflow_suite(void)
     tcase_add_test(tests, test_overflow_forgets_that_it_overflowed);
     tcase_add_test(tests, test_overflow_goes_on_after_prepare);
     tcase_add_test(tests, test_overflow_scans_stay_as_they_were);
+    tcase_add_loop_test(tests, test_overflow_scans_between_parts_are_cut, 0, 2);
     tcase_add_test(tests, test_overflow_leaves_a_witness_in_each_segment);
     tcase_add_test(tests, test_overflow_is_visible_while_it_is_pending);
     suite_add_tcase(suite, tests);

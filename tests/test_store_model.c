@@ -124,8 +124,8 @@ static bool failed(struct run *run, enum kv_status st)
     return true;
 }
 
-/* The same for what needs a sync: one that failed since a writer last began stands in its way. */
-static bool failed_to_sync(struct run *run, enum kv_status st)
+/* The same for what a transaction does: a fault in an earlier step of it may stand in its way. */
+static bool failed_in_txn(struct run *run, enum kv_status st)
 {
     if (st == KV_IOERR && kv_memfs_fault_count(run->world.fs) > run->faults_at_begin)
         return true;
@@ -227,6 +227,7 @@ static void read_snapshot(struct run *run, unsigned slot)
 static void open_scan(struct run *run, struct open_scan *open)
 {
     struct kv_range range = {.descending = percent(run, 50)};
+    enum kv_status st;
 
     close_scan(open);
     *open = (struct open_scan){.slot = below(run, SNAPSHOTS), .descending = range.descending};
@@ -237,7 +238,10 @@ static void open_scan(struct run *run, struct open_scan *open)
         return;
     open->own_count = run->txn ? kv_txn_record_count(run->txn) : 0;
     open->state = run->txn ? run->working : run->model.states[run->snapshots[open->slot].seq];
-    ck_kv(kv_scan_open(run->snapshots[open->slot].snapshot, run->txn, &range, &open->scan));
+    st = kv_scan_open(run->snapshots[open->slot].snapshot, run->txn, &range, &open->scan);
+    if (run->txn && failed_in_txn(run, st))
+        return;
+    ck_kv(st);
 }
 
 static void step_scan(struct run *run, struct open_scan *open)
@@ -351,7 +355,7 @@ static void write_row(struct run *run, uint32_t number)
     else
         st = kv_txn_delete(run->txn, model_key(key));
     run->prepared = false;
-    if (!failed_to_sync(run, st)) {
+    if (!failed_in_txn(run, st)) {
         run->working.rows[key] = number;
         return;
     }
@@ -413,13 +417,13 @@ static void commit(struct run *run)
                 run->world.options.settings.synchronous == KV_SYNC_FULL;
 
     if (percent(run, 50)) {
-        if (failed_to_sync(run, kv_txn_commit(run->txn))) {
+        if (failed_in_txn(run, kv_txn_commit(run->txn))) {
             note_failed_commit(run);
             end_txn(run, false);
             return;
         }
     } else {
-        if (failed_to_sync(run, kv_txn_prepare(run->txn))) {
+        if (failed_in_txn(run, kv_txn_prepare(run->txn))) {
             note_failed_commit(run);
             kv_txn_abort(run->txn);
             end_txn(run, false);
@@ -449,7 +453,7 @@ static void step_txn(struct run *run)
         struct kv_entry entry;
         enum kv_status st = kv_txn_get(run->txn, model_key(key), &entry);
 
-        if (readable(run)) {
+        if (readable(run) && (st == KV_DONE || !failed_in_txn(run, st))) {
             ck_kv_is(st, run->working.rows[key] ? KV_OK : KV_DONE);
             if (st == KV_OK)
                 model_expect_entry(&run->working, key, &entry);
@@ -462,7 +466,7 @@ static void step_txn(struct run *run)
     } else if (dice < 174) {
         rollback(run);
     } else if (dice < 180) {
-        if (failed_to_sync(run, kv_txn_prepare(run->txn))) {
+        if (failed_in_txn(run, kv_txn_prepare(run->txn))) {
             note_failed_commit(run);
             abort_txn(run);
         } else {
@@ -633,7 +637,7 @@ static void sync_all(struct run *run)
     enum kv_status st = kv_sync(run->world.store, &seq);
 
     trace(run, "kv_sync: %s", kv_status_name(st));
-    if (failed_to_sync(run, st))
+    if (failed_in_txn(run, st))
         return;
     ck_assert_uint_eq(seq, run->model.last_seq);
     run->durable_seq = seq;

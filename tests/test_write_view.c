@@ -38,6 +38,8 @@ static struct kv_log *other_log(uint64_t number)
     return log;
 }
 
+static struct kv_write_views views_;
+
 struct view {
     struct kv_iter *its[KV_BATCH_COUNT_MAX];
     size_t count;
@@ -48,10 +50,16 @@ static struct view view_open(struct kv_write_set *set)
 {
     struct view view;
 
-    ck_kv(kv_write_set_iters(set, view.its, &view.count, &view.seen));
+    ck_kv(kv_write_set_iters(set, &views_, view.its, &view.count, &view.seen));
     for (size_t i = 0; i < view.count; i++)
         ck_kv(kv_iter_seek(view.its[i], NULL, KV_FORWARD));
     return view;
+}
+
+static void take_back(struct kv_write_set *set, uint32_t count)
+{
+    kv_write_views_cut(&views_, count);
+    kv_write_set_truncate(set, count);
 }
 
 static void view_close(struct view *view)
@@ -116,7 +124,7 @@ START_TEST(test_write_view_of_nothing)
     ck_assert_uint_eq(view.count, 0);
     ck_kv(kv_write_view_check(view.seen));
     view_close(&view);
-    ck_assert_ptr_null(set->views);
+    ck_assert_ptr_null(views_.first);
     kv_write_set_unref(set);
 }
 END_TEST
@@ -131,7 +139,7 @@ START_TEST(test_write_view_copies)
     numbered_add(set, 0, 3, 10);
     view = view_open(set);
     ck_kv(kv_iter_next(view.its[0], &entry));
-    kv_write_set_truncate(set, 0);
+    take_back(set, 0);
     numbered_add(set, 50, 100, 40);
     numbered_check(&entry, 0, 10);
     view_close(&view);
@@ -157,7 +165,7 @@ START_TEST(test_write_view_cut_by_truncation)
             views[i] = view_open(set);
             numbered_add(set, i, i + 1, row_size);
         }
-        kv_write_set_truncate(set, left);
+        take_back(set, left);
         if (left % 2)
             numbered_add(set, left, COUNT, row_size); /* the same records again are others */
         for (uint64_t i = 1; i <= COUNT; i++) {
@@ -195,7 +203,7 @@ START_TEST(test_write_view_seek_when_cut)
         live_log_put(set, kv_slice_text(key), numbered_row(1, 10));
     }
     view = view_open(set);
-    kv_write_set_truncate(set, 0);
+    take_back(set, 0);
     kv_buffer_release(&set->buffer); /* it is empty: flushing may give it back too */
     for (int way = KV_BACKWARD; way <= KV_FORWARD; way += 2) {
         ck_kv(kv_iter_seek(view.its[0], &bound, (enum kv_direction)way));
@@ -241,7 +249,7 @@ START_TEST(test_write_view_after_move)
     ck_kv(kv_write_set_move(set, log));
     check_view(&view, 15, row_size, KV_FORWARD);
     check_view(&cut, 20, row_size, KV_BACKWARD);
-    kv_write_set_truncate(set, 15);
+    take_back(set, 15);
     check_view(&view, 15, row_size, KV_FORWARD);
     ck_kv(kv_iter_seek(cut.its[0], NULL, KV_FORWARD));
     {
