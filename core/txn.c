@@ -187,17 +187,34 @@ static enum kv_status renew(struct kv_txn *txn)
     return st == KV_OK ? follow_log(txn) : st;
 }
 
+/* Is the log that the transaction goes by not the active one any more? */
+static bool is_left_behind(const struct kv_txn *txn)
+{
+    struct kv_version *version = kv_engine_version(&txn->store->engine);
+    bool left_behind = version->log != txn->pin.version->log;
+
+    kv_version_unref(version);
+    return left_behind;
+}
+
 /*
- * The transaction does not fit what is left of the log: seal that at its
- * committed end and move the records behind it to a new one.
+ * The transaction does not fit what is left of the log: seal that at its committed end and move the
+ * records behind it to a new one. If sealing fails, the log may have been given up before, for doubt
+ * that others had left: then the records move all the same, for what is written there counts nowhere.
  */
 static enum kv_status change_log(struct kv_txn *txn)
 {
-    enum kv_status st = seal(txn, true);
+    struct kv_held_message held;
+    enum kv_status sealed = seal(txn, true), st;
 
-    if (st != KV_OK)
+    if (sealed != KV_OK && !is_left_behind(txn))
+        return sealed;
+    kv_message_hold(&held);
+    st = renew(txn);
+    if (st != KV_OK || sealed == KV_OK)
         return st;
-    return renew(txn);
+    kv_message_restore(&held);
+    return sealed;
 }
 
 /* Would a record of `size` and a COMMIT, behind what the set holds, go past these limits of its file? */
@@ -504,6 +521,7 @@ static enum kv_status write_commit(struct kv_txn *txn)
 
     txn->commit = (struct kv_commit){.time_ms = kv_io_now_ms(engine->place.io),
                                      .nonce = KV_MUTANT(nonce_ignored) ? 0 : txn->nonce};
+    txn->durable = false; /* whatever an attempt before this one has synced */
     st = list_group(txn);
     if (st != KV_OK)
         return st;

@@ -503,6 +503,92 @@ START_TEST(test_failover_misses_published_transactions)
 }
 END_TEST
 
+/* ---- Doubt that others leave while a transaction is open */
+
+/* The log's sync, and what is to happen behind it. */
+struct behind_sync {
+    bool synced, done;
+};
+
+/* After the next sync of a log the disk is full, once. */
+static enum kv_status fill_disk(void *context, enum kv_memfs_call call, unsigned *flags)
+{
+    struct behind_sync *behind = context;
+    bool full = behind->synced && !behind->done && call == KV_MEMFS_ALLOCATE;
+
+    (void)flags;
+    behind->synced |= call == KV_MEMFS_DATASYNC;
+    behind->done |= full;
+    return full ? kv_fail(KV_FULL, "injected") : KV_OK;
+}
+
+/*
+ * Goal: a transaction goes on in the log that failover has made, also if the seal that it wanted
+ * fails after that: what it commits would be lost in the old one.
+ */
+START_TEST(test_failover_under_a_transaction_whose_seal_fails)
+{
+    struct behind_sync behind = {0};
+    uint64_t number = active_log()->header.number;
+    struct kv_txn *txn;
+    void *row = calloc(1, LARGE);
+
+    world_put(&world, "a", "1");
+    txn = world_begin(&world);
+    txn_put(txn, "b", "2");
+    kv_page_set(&engine_of(&world)->page->refuse_writes);
+    kv_memfs_set_judge(world.fs, fill_disk, &behind);
+    ck_kv_is(kv_txn_put(txn, kv_slice_text("c"), kv_slice_of(row, LARGE / 3)), KV_FULL);
+    ck_assert(behind.done);
+    ck_assert_uint_ne(active_log()->header.number, number);
+    kv_memfs_heal(world.fs);
+    txn_expect(txn, "b", "2");
+    if (_i)
+        ck_kv(kv_txn_put(txn, kv_slice_text("c"), kv_slice_of(row, LARGE / 3)));
+    ck_kv(kv_txn_commit(txn));
+    world_expect(&world, "b", "2");
+    world_reopen(&world);
+    ck_assert_uint_eq(kv_store_seq(world.store), 2);
+    world_expect(&world, "a", "1");
+    world_expect(&world, "b", "2");
+    free(row);
+}
+END_TEST
+
+/* With the next sync of the log: as if others' had failed right behind it. */
+static enum kv_status fail_elsewhere(void *context, enum kv_memfs_call call, unsigned *flags)
+{
+    struct behind_sync *behind = context;
+
+    (void)flags;
+    if (call == KV_MEMFS_DATASYNC && !behind->synced)
+        kv_page_set(&engine_of(&world)->page->refuse_writes);
+    behind->synced |= call == KV_MEMFS_DATASYNC;
+    return KV_OK;
+}
+
+/*
+ * Goal: P4. A commit that was synced, but is written anew since another's sync has failed right behind
+ * that, is not said to be durable for the first sync.
+ */
+START_TEST(test_failover_of_a_commit_that_was_synced)
+{
+    struct behind_sync behind = {0};
+    uint64_t durable_seq;
+
+    commit_number(1, SMALL, KV_SYNC_FULL);
+    kv_memfs_advance(world.fs, 2000);
+    kv_memfs_set_judge(world.fs, fail_elsewhere, &behind);
+    commit_number(2, SMALL, KV_SYNC_NORMAL);
+    ck_assert(behind.synced);
+    kv_memfs_heal(world.fs);
+    durable_seq = world_stats(&world).durable_seq;
+    world_crash(&world, KV_MEMFS_DROP, 0);
+    world_open(&world);
+    ck_assert_uint_ge(kv_store_seq(world.store), durable_seq);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("failover");
@@ -523,6 +609,8 @@ int main(void)
     tcase_add_test(tests, test_failover_without_adopting);
     tcase_add_loop_test(tests, test_failover_fails_at_every_call, 0, 2);
     tcase_add_test(tests, test_failover_misses_published_transactions);
+    tcase_add_loop_test(tests, test_failover_under_a_transaction_whose_seal_fails, 0, 2);
+    tcase_add_test(tests, test_failover_of_a_commit_that_was_synced);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
 }
