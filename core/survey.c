@@ -158,35 +158,96 @@ static enum kv_status read_log(const struct kv_place *place, const struct kv_sur
     return st;
 }
 
+static bool is_our(enum kv_segment_role role, const struct kv_survey_file *file,
+                   const uint8_t *uuid)
+{
+    return file->has_header && file->header.role == role &&
+           memcmp(file->header.uuid, uuid, KV_UUID_BYTES) == 0;
+}
+
 static bool is_our_log(const struct kv_survey_file *file, const uint8_t *uuid)
 {
-    return file->has_header && file->header.role == KV_ROLE_LOG &&
-           memcmp(file->header.uuid, uuid, KV_UUID_BYTES) == 0;
+    return is_our(KV_ROLE_LOG, file, uuid);
+}
+
+/*
+ * Where logs are known to have begun or ended. What outputs of merges and large transactions tell of logs that are
+ * gone is as good as a log that is there: merges summarise whole logs, and a group's COMMIT is the first in its log.
+ */
+struct boundaries {
+    uint64_t *lsns;
+    size_t count;
+};
+
+/* Where the log with the COMMIT of a pending segment's group began. */
+static enum kv_status add_group(const struct kv_place *place, const struct kv_survey_file *file,
+                                struct boundaries *out)
+{
+    struct kv_salvage salvage;
+    struct kv_commit commit;
+    enum kv_status st = kv_salvage_load(place, file->name, &salvage);
+
+    if (st != KV_OK)
+        return st;
+    if (kv_salvage_witness(&salvage, &commit) != SIZE_MAX && !KV_MUTANT(groups_tell_no_ends))
+        out->lsns[out->count++] = commit.begin_lsn;
+    kv_salvage_release(&salvage);
+    return KV_OK;
+}
+
+static enum kv_status find_boundaries(const struct kv_survey *survey, const struct kv_place *place,
+                                      const uint8_t *uuid, struct boundaries *out)
+{
+    enum kv_status st = KV_OK;
+
+    *out = (struct boundaries){.lsns = calloc(2 * survey->count + 1, sizeof(*out->lsns))};
+    if (!out->lsns)
+        return kv_fail_nomem();
+    for (size_t i = 0; i < survey->count && st == KV_OK; i++) {
+        const struct kv_survey_file *file = &survey->files[i];
+
+        if (is_our(KV_ROLE_LOG, file, uuid))
+            out->lsns[out->count++] = file->header.log.base_lsn;
+        if (is_our(KV_ROLE_MERGE, file, uuid) && !KV_MUTANT(outputs_tell_no_ends)) {
+            out->lsns[out->count++] = file->header.merge.first_lsn;
+            out->lsns[out->count++] = file->header.merge.last_lsn;
+        }
+        if (is_our(KV_ROLE_PENDING, file, uuid))
+            st = add_group(place, file, out);
+    }
+    return st;
+}
+
+/* Where a log that begins at `base` has ended, at the latest. */
+static uint64_t next_boundary(const struct boundaries *boundaries, uint64_t base)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (size_t i = 0; i < boundaries->count; i++) {
+        if (boundaries->lsns[i] > base && boundaries->lsns[i] < next)
+            next = boundaries->lsns[i];
+    }
+    return next;
 }
 
 /*
  * What a log's successor says of its end. The log alone cannot tell whether its last transaction was
- * damaged or torn. Logs behind the successor are told by its base: they speak of other LSNs.
+ * damaged or torn. Logs behind the successor speak of other LSNs, past the next boundary.
  */
-static struct kv_salvage_end sealed_end(const struct kv_survey *survey, const uint8_t *uuid,
+static struct kv_salvage_end sealed_end(const struct kv_survey *survey,
+                                        const struct boundaries *boundaries,
                                         const struct kv_survey_file *log)
 {
-    uint64_t base = log->header.log.base_lsn, next_base = UINT64_MAX;
+    uint64_t base = log->header.log.base_lsn, last = next_boundary(boundaries, base);
+    const uint8_t *uuid = log->header.uuid;
     struct kv_salvage_end end = {0};
 
-    for (size_t i = 0; i < survey->count; i++) {
-        const struct kv_header *other = &survey->files[i].header;
-
-        if (is_our_log(&survey->files[i], uuid) && other->number > log->header.number &&
-            other->log.base_lsn > base && other->log.base_lsn < next_base)
-            next_base = other->log.base_lsn;
-    }
     for (size_t i = 0; i < survey->count; i++) {
         const struct kv_header *other = &survey->files[i].header;
         uint64_t lsn = other->log.previous_end_lsn;
 
         if (is_our_log(&survey->files[i], uuid) && other->number > log->header.number &&
-            lsn > base && lsn <= next_base && lsn - base <= log->size_bytes - KV_HEADER_BYTES &&
+            lsn > base && lsn <= last && lsn - base <= log->size_bytes - KV_HEADER_BYTES &&
             lsn > end.known_lsn) {
             end.known_lsn = lsn;
             end.last_seq = other->base_seq;
@@ -330,7 +391,8 @@ static enum kv_status read_pending(const struct kv_place *place, const struct ca
 }
 
 static enum kv_status describe(const struct kv_survey *survey, const struct kv_place *place,
-                               struct candidate *candidate, struct kv_lineup_file *out)
+                               const struct boundaries *boundaries, struct candidate *candidate,
+                               struct kv_lineup_file *out)
 {
     const struct kv_header *header = &candidate->file->header;
     struct kv_salvage_end end;
@@ -341,7 +403,7 @@ static enum kv_status describe(const struct kv_survey *survey, const struct kv_p
     out->number = header->number;
     out->is_log = header->role == KV_ROLE_LOG;
     if (out->is_log) {
-        end = sealed_end(survey, header->uuid, candidate->file);
+        end = sealed_end(survey, boundaries, candidate->file);
         st = read_log(place, candidate->file, &end, &candidate->tail);
         out->first_lsn = header->log.base_lsn;
         out->last_lsn = header->log.base_lsn + (candidate->tail.end_bytes - KV_HEADER_BYTES);
@@ -477,8 +539,9 @@ static bool is_ours(const struct kv_survey *survey, const uint8_t *uuid,
 
 /* Collect what may count into the two arrays, each with room for every file. */
 static enum kv_status collect(const struct kv_survey *survey, const struct kv_place *place,
-                              struct kv_manifest *manifest, struct candidate *candidates,
-                              struct kv_lineup_file *choices, size_t *count)
+                              const struct boundaries *boundaries, struct kv_manifest *manifest,
+                              struct candidate *candidates, struct kv_lineup_file *choices,
+                              size_t *count)
 {
     enum kv_status st = KV_OK;
 
@@ -490,7 +553,7 @@ static enum kv_status collect(const struct kv_survey *survey, const struct kv_pl
         go_past(manifest, file);
         candidates[*count].file = file;
         choices[*count].context = *count;
-        st = describe(survey, place, &candidates[*count], &choices[*count]);
+        st = describe(survey, place, boundaries, &candidates[*count], &choices[*count]);
         ++*count;
     }
     return st;
@@ -532,11 +595,14 @@ enum kv_status kv_survey_runs(const struct kv_survey *survey, const struct kv_pl
 {
     struct candidate *candidates = calloc(survey->count + 1, sizeof(*candidates));
     struct kv_lineup_file *choices = calloc(survey->count + 1, sizeof(*choices));
+    struct boundaries boundaries = {0};
     size_t count = 0;
     enum kv_status st = candidates && choices ? KV_OK : kv_fail_nomem();
 
     if (st == KV_OK)
-        st = collect(survey, place, manifest, candidates, choices, &count);
+        st = find_boundaries(survey, place, manifest->uuid, &boundaries);
+    if (st == KV_OK)
+        st = collect(survey, place, &boundaries, manifest, candidates, choices, &count);
     if (st == KV_OK)
         st = collect_pending(survey, place, manifest, candidates, choices, &count);
     if (st == KV_OK) {
@@ -545,6 +611,7 @@ enum kv_status kv_survey_runs(const struct kv_survey *survey, const struct kv_pl
     }
     for (size_t i = 0; candidates && i < count; i++)
         kv_buffer_release(&candidates[i].interval);
+    free(boundaries.lsns);
     free(candidates);
     free(choices);
     return st;

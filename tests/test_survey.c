@@ -93,6 +93,107 @@ START_TEST(test_survey_damage_in_the_last_transaction_of_a_sealed_log)
 }
 END_TEST
 
+/* The active log is sealed and rewritten by itself. */
+static void seal_and_rewrite(void)
+{
+    struct kv_settings settings = world.options.settings;
+    uint64_t number = engine_of(&world)->manifest.active.number;
+
+    settings.garbage_ratio = 0.3;
+    engine_seal(&world);
+    ck_kv(engine_try_policy(&world, &settings));
+    ck_assert_uint_eq(kv_memfs_size(world.fs, segment_path(number)), UINT64_MAX);
+}
+
+/*
+ * Goal: a log that a merge has rewritten, and which the power brought back as large as it was before it was
+ * trimmed, is nothing to a repair; also if the logs behind it are gone, so that the next one that is there
+ * says where another log ended: by that, this one would be newer than what a merge has made of those.
+ */
+START_TEST(test_survey_of_an_input_that_is_back)
+{
+    static const uint8_t zeros[2 * WORLD_SEGMENT_BYTES];
+    struct kv_buffer bytes = {0};
+    uint64_t number = engine_of(&world)->manifest.active.number;
+    uint8_t *log;
+    size_t size;
+
+    put_all("older");
+    put_all("old");
+    log = kv_memfs_read_file(world.fs, segment_path(number), &size);
+    ck_kv(kv_buffer_set(&bytes, kv_slice_of(log, engine_of(&world)->version->log->tail.end_bytes)));
+    ck_kv(kv_buffer_append(&bytes, kv_slice_of(zeros, sizeof(zeros))));
+    free(log);
+    seal_and_rewrite();
+    world_fill(&world, "m", 0, 20);
+    world_fill(&world, "m", 0, 20);
+    world_put(&world, "a", "new");
+    seal_and_rewrite();
+    world_put(&world, "t", "1");
+    world_delete(&world, "t");
+    seal_and_rewrite(); /* to nothing */
+    ck_assert_uint_eq(engine_of(&world)->manifest.run_count, 2);
+    world_put(&world, "z", "1");
+    world_close(&world);
+    ck_assert(kv_memfs_write_file(world.fs, segment_path(number), kv_buffer_slice(&bytes)));
+    kv_buffer_release(&bytes);
+    lose_manifest();
+    world_expect(&world, "a", "new");
+    world_expect(&world, "k00", "old");
+    world_expect(&world, "z", "1");
+}
+END_TEST
+
+/* A transaction that no log can hold. */
+static void put_very_large(void)
+{
+    struct kv_txn *txn = world_begin(&world);
+    void *row = calloc(1, 100000);
+    char key[16];
+
+    for (int i = 0; i < 6; i++) {
+        snprintf(key, sizeof(key), "l%d", i);
+        ck_kv(kv_txn_put(txn, kv_slice_text(key), kv_slice_of(row, 100000)));
+    }
+    ck_kv(kv_txn_commit(txn));
+    free(row);
+}
+
+/*
+ * Goal: a log that the power brought back as it was before it was trimmed ends where the log with a large
+ * transaction's COMMIT began, which is gone: what was aborted behind that is not taken for a part of the
+ * large one.
+ */
+START_TEST(test_survey_of_a_log_before_a_large_transaction)
+{
+    uint64_t number = engine_of(&world)->manifest.active.number;
+    struct kv_buffer bytes = {0};
+    struct kv_txn *txn;
+    uint8_t *log;
+    size_t size;
+
+    put_all("row");
+    txn = world_begin(&world);
+    txn_put(txn, "k", "aborted");
+    ck_kv(kv_txn_prepare(txn));
+    kv_txn_abort(txn);
+    log = kv_memfs_read_file(world.fs, segment_path(number), &size);
+    ck_kv(kv_buffer_set(&bytes, kv_slice_of(log, size)));
+    free(log);
+    put_very_large();
+    world_put(&world, "z", "1");
+    world_close(&world);
+    ck_assert_uint_lt(kv_memfs_size(world.fs, segment_path(number)), size);
+    ck_assert(kv_memfs_write_file(world.fs, segment_path(number), kv_buffer_slice(&bytes)));
+    kv_buffer_release(&bytes);
+    lose_manifest();
+    ck_assert_uint_eq(kv_store_seq(world.store), 3);
+    world_expect(&world, "k", NULL);
+    world_expect(&world, "k19", "row");
+    world_expect(&world, "z", "1");
+}
+END_TEST
+
 /* One run of several segments. */
 static void fill_a_run(void)
 {
@@ -241,6 +342,8 @@ int main(void)
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, test_survey_damage_in_the_last_transaction_of_a_sealed_log);
+    tcase_add_test(tests, test_survey_of_an_input_that_is_back);
+    tcase_add_test(tests, test_survey_of_a_log_before_a_large_transaction);
     tcase_add_test(tests, test_survey_of_an_interrupted_repair);
     tcase_add_loop_test(tests, test_survey_of_a_copy_under_another_name, 0, 4);
     tcase_add_loop_test(tests, test_survey_of_another_stores_segment, 0, 2);
