@@ -59,7 +59,7 @@ TESTS   := $(TEST_C:tests/%.c=$(BUILD)/%)
 BENCHES := $(BENCH_C:tests/bench/%.c=$(BUILD)/%)
 FUZZERS := $(patsubst tests/fuzz/target_%.c,$(BUILD)/fuzz_%,$(wildcard tests/fuzz/target_*.c))
 # What KV_TEST_SCALE makes more thorough.
-FAULT_TESTS := $(addprefix $(BUILD)/test_,process_deaths store_sweep store_model overflow repair \
+FAULT_TESTS := $(addprefix $(BUILD)/test_,process_deaths store_sweep store_model store_shared overflow repair \
                  ext_memory)
 VALGRIND_TESTS := $(addprefix $(BUILD)/test_,record header manifest_file merge memtable log kv_scan plan \
                     arguments)

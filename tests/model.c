@@ -210,3 +210,10 @@ uint64_t model_only_seed(void)
 
     return seed ? strtoull(seed, NULL, 0) : 0;
 }
+
+uint64_t model_first_run(void)
+{
+    const char *first = getenv("KV_TEST_FIRST_RUN");
+
+    return first ? strtoull(first, NULL, 0) : 1;
+}

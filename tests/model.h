@@ -98,4 +98,7 @@ unsigned model_scaled(unsigned count);
 /* KV_TEST_SEED: the only seed to run; 0: all. */
 uint64_t model_only_seed(void);
 
+/* KV_TEST_FIRST_RUN: the number of the first run, from which its seed follows; 1. */
+uint64_t model_first_run(void);
+
 #endif

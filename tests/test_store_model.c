@@ -14,7 +14,7 @@
  * - kv_store_check finds nothing, and opening again changes nothing.
  *
  * KV_TEST_SEED replays one run alone, and KV_TEST_TRACE has it told;
- * KV_TEST_SCALE multiplies the number of runs.
+ * KV_TEST_SCALE multiplies the number of runs, KV_TEST_FIRST_RUN is where they begin (1).
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -752,8 +752,8 @@ static void execute_all(bool faulty)
         execute(only, faulty);
         return;
     }
-    for (unsigned i = 1; i <= model_scaled(RUNS); i++)
-        execute(2 * i + faulty, faulty);
+    for (uint64_t i = 0; i < model_scaled(RUNS); i++)
+        execute(2 * (model_first_run() + i) + faulty, faulty);
 }
 
 START_TEST(test_store_model_survives_deaths)
