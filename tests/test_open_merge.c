@@ -166,6 +166,49 @@ static void lose_power(unsigned way, uint64_t seed)
                 seed * way);
 }
 
+/* All calls fail from the nth on. */
+static void freeze(uint64_t nth)
+{
+    kv_memfs_settle(world.fs);
+    kv_memfs_fail(world.fs, KV_MEMFS_ANY, nth, KV_IOERR, KV_MEMFS_STICKY);
+}
+
+/* Returns whether a call failed; all work again. */
+static bool thaw(void)
+{
+    bool failed = kv_memfs_fault_count(world.fs) > 0;
+
+    kv_memfs_heal(world.fs);
+    return failed;
+}
+
+static void expect_after_repair(const char *rows)
+{
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    repair();
+    world_expect_all(&world, rows);
+    world_check(&world);
+}
+
+/*
+ * Merge what has been deleted, in a process that stops at the nth of its calls: killed (way 0), or with
+ * the power lost (way 1 …). Nothing returns in a repair without a manifest. Returns whether it stopped.
+ */
+static bool stop_merge_of_nothing(uint64_t nth, unsigned way)
+{
+    bool stopped;
+
+    freeze(nth);
+    (void)!kv_compact(world.store, NULL, NULL);
+    stopped = thaw();
+    if (way == 0)
+        world_kill(&world);
+    else
+        lose_power(way - 1, nth);
+    expect_after_repair("");
+    return stopped;
+}
+
 /*
  * Goal: where every key was deleted, no output stands for what the inputs held. What they had
  * deleted stays deleted, wherever the process that removes them is stopped, and whatever of that lasts.
@@ -182,19 +225,7 @@ START_TEST(test_open_merge_of_what_was_deleted)
         engine_seal(&world);
         world_delete(&world, "a");
         engine_seal(&world);
-        kv_memfs_settle(world.fs);
-        kv_memfs_fail(world.fs, KV_MEMFS_ANY, nth, KV_IOERR, KV_MEMFS_STICKY);
-        (void)!kv_compact(world.store, NULL, NULL);
-        stopped = kv_memfs_fault_count(world.fs) > 0;
-        kv_memfs_heal(world.fs);
-        if (_i == 0)
-            world_kill(&world);
-        else
-            lose_power((unsigned)_i - 1, nth);
-        ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
-        repair();
-        world_expect_all(&world, "");
-        world_check(&world);
+        stopped = stop_merge_of_nothing(nth, (unsigned)_i);
     }
 }
 END_TEST
@@ -228,7 +259,6 @@ static void make_leftovers(void)
     world_close(&world);
     file_restore(&world, newer_name, &newer);
     file_restore(&world, older_name, &older);
-    kv_memfs_settle(world.fs);
     kv_buffer_release(&older);
     kv_buffer_release(&newer);
 }
@@ -246,15 +276,11 @@ START_TEST(test_open_merge_of_what_was_deleted_leaves_inputs)
         teardown();
         setup();
         make_leftovers();
-        kv_memfs_fail(world.fs, KV_MEMFS_ANY, nth, KV_IOERR, KV_MEMFS_STICKY);
+        freeze(nth);
         (void)!kv_store_open(WORLD_PATH, &world.options, &world.store);
-        stopped = kv_memfs_fault_count(world.fs) > 0;
-        kv_memfs_heal(world.fs);
+        stopped = thaw();
         lose_power((unsigned)_i, nth);
-        ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
-        repair();
-        world_expect_all(&world, "z=1");
-        world_check(&world);
+        expect_after_repair("z=1");
     }
 }
 END_TEST
@@ -288,19 +314,7 @@ START_TEST(test_open_merge_of_what_was_deleted_knows_earlier_inputs)
         world_delete(&world, "a");
         world_delete(&world, "b");
         engine_seal(&world);
-        kv_memfs_settle(world.fs);
-        kv_memfs_fail(world.fs, KV_MEMFS_ANY, nth, KV_IOERR, KV_MEMFS_STICKY);
-        (void)!kv_compact(world.store, NULL, NULL);
-        stopped = kv_memfs_fault_count(world.fs) > 0;
-        kv_memfs_heal(world.fs);
-        if (_i == 0)
-            world_kill(&world);
-        else
-            lose_power((unsigned)_i - 1, nth);
-        ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
-        repair();
-        world_expect_all(&world, "");
-        world_check(&world);
+        stopped = stop_merge_of_nothing(nth, (unsigned)_i);
     }
 }
 END_TEST
