@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "bloom.h"
+#include "huge.h"
 #include "index.h"
 #include "index_layout.h"
 #include "mutant.h"
@@ -300,6 +301,8 @@ static enum kv_status write_file(struct builder *builder, struct kv_file *file)
     uint64_t size_bytes = builder->layout.page_count * KV_INDEX_PAGE_BYTES;
     enum kv_status st = kv_io_allocate(file, 0, size_bytes);
 
+    if (st == KV_OK)
+        st = kv_huge_prepare(file, size_bytes);
     if (st == KV_OK)
         st = kv_io_map(file, size_bytes, true, &builder->pages);
     if (st != KV_OK)

@@ -90,6 +90,8 @@ struct kv_io_ops {
     uint64_t (*monotonic_ms)(struct kv_io *io);
     void (*sleep_ms)(struct kv_io *io, unsigned ms);
     enum kv_status (*random)(struct kv_io *io, void *data, size_t size);
+
+    uint64_t huge_bytes; /* see huge.h */
 };
 
 /* Embed as the first member of each implementation; so do the two below. */
@@ -117,6 +119,9 @@ struct kv_io *kv_io_posix(void);
  */
 void *kv_io_pages_new(size_t size);
 void kv_io_pages_free(void *pages, size_t size); /* NULL is fine */
+
+/* Most of it is going to be touched, in no order: huge pages would serve it well. A hint. */
+void kv_io_pages_expect_all(void *pages, size_t size);
 
 /* ---- Directories */
 

@@ -6,7 +6,7 @@
  * Nothing here has state of its own: handles are immutable once open, so that
  * threads share them without locks.
  */
-#include "io.h"
+#include "huge.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -435,7 +435,8 @@ static enum kv_status posix_read(struct kv_file *file, uint64_t offset, void *da
 }
 
 /*
- * How much of a write goes to the kernel at once: up to the next multiple of PIECE_BYTES.
+ * How much of a write goes to the kernel at once: a whole huge page (huge.h), or else up to the
+ * next multiple of PIECE_BYTES.
  *
  * The page cache takes memory in blocks as large as a write, and what is free in
  * large blocks is memory that nobody has used for long: not in any cache, and in
@@ -448,6 +449,8 @@ static size_t piece_size(uint64_t offset, size_t size)
 {
     size_t room = PIECE_BYTES - (size_t)(offset % PIECE_BYTES);
 
+    if (offset % KV_HUGE_MAX_BYTES == 0 && size >= KV_HUGE_MAX_BYTES)
+        return KV_HUGE_MAX_BYTES;
     return size < room ? size : room;
 }
 
@@ -601,6 +604,11 @@ void kv_io_pages_free(void *pages, size_t size)
         munmap(pages, size);
 }
 
+void kv_io_pages_expect_all(void *pages, size_t size)
+{
+    madvise(pages, size, MADV_HUGEPAGE);
+}
+
 static enum kv_status posix_map(struct kv_file *file, uint64_t size, bool writable, uint8_t **out)
 {
     int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -724,6 +732,7 @@ struct kv_io *kv_io_posix(void)
         .monotonic_ms = posix_monotonic_ms,
         .sleep_ms = posix_sleep_ms,
         .random = posix_random,
+        .huge_bytes = KV_HUGE_MAX_BYTES,
     };
     static struct kv_io io = {&ops};
 

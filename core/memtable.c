@@ -72,6 +72,13 @@ enum kv_status kv_memtable_reserve(struct kv_memtable *memtable)
     return memtable->slots ? KV_OK : kv_fail_nomem();
 }
 
+void kv_memtable_expect_many(struct kv_memtable *memtable)
+{
+    kv_table_expect_all(memtable->items, items_size(memtable->capacity));
+    if (memtable->slots)
+        kv_table_expect_all((void *)memtable->slots, slots_size(memtable->capacity));
+}
+
 /* The slot that has this mixed hash, or the empty one where it belongs. */
 static inline _Atomic uint64_t *slot_of(const struct kv_memtable *memtable, uint64_t mixed,
                                         uint64_t *content)

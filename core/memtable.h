@@ -52,6 +52,9 @@ void kv_memtable_release(struct kv_memtable *memtable);
 /* Make the hash table, so that linking cannot fail. */
 enum kv_status kv_memtable_reserve(struct kv_memtable *memtable) KV_WARN_UNUSED;
 
+/* It is empty, and likely to become full: its memory may be taken in large pieces. */
+void kv_memtable_expect_many(struct kv_memtable *memtable);
+
 /* Append an item without linking it; there is room. */
 static inline void kv_memtable_append(struct kv_memtable *memtable, struct kv_item item)
 {

@@ -7,7 +7,11 @@
 #include "mutant.h"
 #include "names.h"
 
-enum { LARGE_RECORD_BYTES = 1024, RECORD_LIMIT_MIN = 1 << 16 };
+enum {
+    LARGE_RECORD_BYTES = 1024,
+    RECORD_LIMIT_MIN = 1 << 16,
+    MANY_RECORDS = KV_LOG_RECORD_LIMIT / 4,
+};
 
 /* ---- What the next manifest says of logs */
 
@@ -219,6 +223,9 @@ static enum kv_status make_successor(struct kv_engine *engine, const struct kv_l
                                        .previous_end_lsn = end_lsn}};
     enum kv_status st = kv_seal_new_log(engine, &header, false, out);
 
+    /* Small stores shall not pay for what they never fill: a log is judged by the one before it. */
+    if (st == KV_OK && log->tail.record_count >= MANY_RECORDS && record_limit >= MANY_RECORDS)
+        kv_memtable_expect_many(&(*out)->memtable);
     return st == KV_OK ? KV_UNLESS_MUTANT(new_log_without_sync, kv_io_sync((*out)->file)) : st;
 }
 

@@ -1,8 +1,8 @@
 /*
  * Writing a merge output (segment_writer.h; format: header.h).
  *
- * Records are encoded into a buffer and written from it about a megabyte at a
- * time. Space is allocated ahead in steps, so that a full disk shows before
+ * Records are encoded into a buffer and written from it a huge page at a time (huge.h), of
+ * which the first begins with zeros where the header will be. Space is allocated ahead in steps, so that a full disk shows before
  * much is written, and write-back is started as soon as bytes are out. Every few
  * of them the writer waits until they are on disk: what else wants to be there, a commit
  * perhaps, then never finds a long queue before it. The header comes last: a file that was left
@@ -16,13 +16,14 @@
 #include "buffer.h"
 #include "hash.h"
 #include "header.h"
+#include "huge.h"
 #include "mutant.h"
 #include "names.h"
 #include "record.h"
 #include "segment_rebuild.h"
 
 enum {
-    BUFFER_BYTES = 1 << 20,
+    BUFFER_KEEP_BYTES = 2 * KV_HUGE_MAX_BYTES, /* more has held a huge row */
     ALLOCATE_MIN_BYTES = 64 << 10,
     ALLOCATE_MAX_BYTES = 64 << 20,
     SYNC_EVERY_BYTES = 8 << 20,
@@ -39,7 +40,7 @@ struct kv_segment_writer {
     struct kv_record_place record_place;
 
     struct kv_buffer buffer;  /* encoded, not written yet */
-    uint64_t written_bytes;   /* the file up to the buffer */
+    uint64_t written_bytes;   /* the file up to the buffer: whole huge pages, until the end */
     uint64_t synced_bytes;    /* of them are on disk for sure */
     uint64_t allocated_bytes; /* the file's length */
 
@@ -54,6 +55,18 @@ static enum kv_status create_file(struct kv_segment_writer *writer)
 
     return kv_io_file_open(place->dir, writer->name, KV_OPEN_WRITE | KV_OPEN_CREATE | KV_OPEN_EXCL,
                            place->file_mode, &writer->file);
+}
+
+/* The header's place, in zeros. */
+static enum kv_status begin_buffer(struct kv_segment_writer *writer)
+{
+    uint8_t *at = kv_buffer_reserve(&writer->buffer, KV_HEADER_BYTES);
+
+    if (!at)
+        return kv_fail_nomem();
+    memset(at, 0, KV_HEADER_BYTES);
+    writer->buffer.size = KV_HEADER_BYTES;
+    return KV_OK;
 }
 
 enum kv_status kv_segment_writer_open(const struct kv_place *place, uint64_t number,
@@ -75,6 +88,8 @@ enum kv_status kv_segment_writer_open(const struct kv_place *place, uint64_t num
     memcpy(writer->header.uuid, place->uuid, KV_UUID_BYTES);
     st = kv_io_random(place->io, &writer->header.salt, sizeof(writer->header.salt));
     if (st == KV_OK)
+        st = begin_buffer(writer);
+    if (st == KV_OK)
         st = create_file(writer);
     if (st != KV_OK) {
         kv_segment_writer_close(writer);
@@ -82,7 +97,6 @@ enum kv_status kv_segment_writer_open(const struct kv_place *place, uint64_t num
     }
     writer->record_place =
         (struct kv_record_place){.salt = writer->header.salt, .base_seq = base_seq};
-    writer->written_bytes = KV_HEADER_BYTES;
     writer->info = (struct kv_segment_info){
         .number = number, .salt = writer->header.salt, .min_seq = UINT64_MAX};
     *out = writer;
@@ -136,24 +150,42 @@ static enum kv_status sync_written(struct kv_segment_writer *writer)
     return KV_UNLESS_MUTANT(merge_body_without_sync, kv_io_sync(writer->file));
 }
 
-static enum kv_status flush(struct kv_segment_writer *writer)
+/* What has been written leaves the buffer. */
+static enum kv_status drop_written(struct kv_buffer *buffer, size_t size)
 {
-    struct kv_buffer *buffer = &writer->buffer;
+    struct kv_buffer rest = {0};
+    enum kv_status st;
+
+    if (buffer->capacity <= BUFFER_KEEP_BYTES) {
+        memmove(buffer->data, buffer->data + size, buffer->size - size);
+        buffer->size -= size;
+        return KV_OK;
+    }
+    st = kv_buffer_append(&rest, kv_slice_of(buffer->data + size, buffer->size - size));
+    if (st != KV_OK)
+        return st;
+    kv_buffer_release(buffer);
+    *buffer = rest;
+    return KV_OK;
+}
+
+/* Write the first `size` bytes of the buffer. */
+static enum kv_status flush(struct kv_segment_writer *writer, size_t size)
+{
     uint64_t at = writer->written_bytes;
     enum kv_status st;
 
-    if (buffer->size == 0)
+    if (size == 0)
         return KV_OK;
-    st = allocate(writer, at + buffer->size);
+    st = allocate(writer, at + size);
     if (st == KV_OK)
-        st = kv_io_write(writer->file, at, buffer->data, buffer->size);
+        st = kv_io_write(writer->file, at, writer->buffer.data, size);
+    if (st == KV_OK)
+        st = drop_written(&writer->buffer, size);
     if (st != KV_OK)
         return st;
-    writer->written_bytes += buffer->size;
-    st = kv_io_write_back(writer->file, at, buffer->size);
-    buffer->size = 0;
-    if (buffer->capacity > 2 * BUFFER_BYTES)
-        kv_buffer_release(buffer); /* it held one huge row */
+    writer->written_bytes += size;
+    st = kv_io_write_back(writer->file, at, size);
     if (st == KV_OK && writer->written_bytes >= writer->synced_bytes + SYNC_EVERY_BYTES)
         st = sync_written(writer);
     return st;
@@ -180,17 +212,13 @@ static enum kv_status encode(struct kv_segment_writer *writer, struct kv_record 
     if (kv_segment_writer_end_bytes(writer) + size + INTERVAL_MAX_BYTES > KV_SEGMENT_MAX_BYTES)
         return kv_fail(KV_TOOBIG, "%s/%s: a record of %zu bytes does not fit below 4 GiB",
                        writer->place->path, writer->name, size);
-    if (writer->buffer.size + size > BUFFER_BYTES) {
-        enum kv_status st = flush(writer);
-        if (st != KV_OK)
-            return st;
-    }
     at = kv_buffer_reserve(&writer->buffer, size);
     if (!at)
         return kv_fail_nomem();
     kv_record_encode(at, &writer->record_place, kv_segment_writer_end_bytes(writer), record);
     writer->buffer.size += size;
-    return KV_OK;
+    size = writer->buffer.size;
+    return flush(writer, size - size % kv_huge_bytes(writer->place->io));
 }
 
 static void count(struct kv_segment_info *info, const struct kv_record *record)
@@ -252,7 +280,7 @@ static enum kv_status write_body(struct kv_segment_writer *writer, struct kv_sli
     writer->info.end_bytes = kv_segment_writer_end_bytes(writer);
     st = append_interval(writer, low);
     if (st == KV_OK)
-        st = flush(writer);
+        st = flush(writer, writer->buffer.size);
     if (st == KV_OK)
         st = kv_io_truncate(writer->file, writer->written_bytes);
     return st == KV_OK ? sync_written(writer) : st;

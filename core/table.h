@@ -17,6 +17,13 @@ static inline void *kv_table_new(size_t size)
     return size < KV_TABLE_PAGES_MIN_BYTES ? calloc(1, size) : kv_io_pages_new(size);
 }
 
+/* A hint: most of it is going to be touched. */
+static inline void kv_table_expect_all(void *table, size_t size)
+{
+    if (size >= KV_TABLE_PAGES_MIN_BYTES)
+        kv_io_pages_expect_all(table, size);
+}
+
 /* `size` as it was asked for. NULL is fine. */
 static inline void kv_table_free(void *table, size_t size)
 {

@@ -789,6 +789,7 @@ const struct kv_io_ops kv_memfs_ops = {
     .advise_soon = memfs_advise,
     .now_ms = kv_memfs_now_ms,
     .monotonic_ms = kv_memfs_monotonic_ms,
+    .huge_bytes = KV_MEMFS_HUGE_BYTES,
     .sleep_ms = kv_memfs_sleep_ms,
     .random = memfs_random,
 };

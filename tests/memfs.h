@@ -23,6 +23,7 @@ struct kv_memfs;
 enum {
     KV_MEMFS_SECTOR_BYTES = 512,         /* the disk writes this much at once, or not */
     KV_MEMFS_FILE_BYTES = 256 * 1048576, /* a file cannot grow past this: KV_FULL */
+    KV_MEMFS_HUGE_BYTES = 16 * 1024, /* huge pages (huge.h), small so that small stores have some */
 };
 
 /* ---- A world */

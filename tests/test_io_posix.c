@@ -3,7 +3,7 @@
  * itself, in front of the C library's: each can be told to fail once, or to
  * transfer only a little at a time, and is counted.
  */
-#include "io.h"
+#include "huge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -372,6 +372,30 @@ START_TEST(test_io_posix_writes_in_pieces)
 }
 END_TEST
 
+/* Goal: whole huge pages go to the kernel at once, what is around them in pieces. */
+START_TEST(test_io_posix_writes_huge_pages)
+{
+    enum { PIECE = 32 * 1024, BEFORE = 3, BEHIND = 2, SIZE = 2 * KV_HUGE_MAX_BYTES + 5 * PIECE };
+    uint64_t offset = KV_HUGE_MAX_BYTES - BEFORE * PIECE;
+    uint8_t *pattern = malloc(SIZE), *found = malloc(SIZE);
+    size_t got;
+
+    ck_assert(pattern && found);
+    for (size_t i = 0; i < SIZE; i++)
+        pattern[i] = (uint8_t)(i ^ i >> 8 ^ i >> 13);
+    largest_write = 0;
+    call_count[PWRITE] = 0;
+    ck_kv(kv_io_write(file, offset, pattern, SIZE));
+    ck_assert_uint_eq(largest_write, KV_HUGE_MAX_BYTES);
+    ck_assert_int_eq(call_count[PWRITE], BEFORE + 2 + BEHIND);
+    ck_kv(kv_io_read(file, offset, found, SIZE, &got));
+    ck_assert_uint_eq(got, SIZE);
+    ck_assert_mem_eq(found, pattern, SIZE);
+    free(pattern);
+    free(found);
+}
+END_TEST
+
 /* ---- Fallbacks */
 
 START_TEST(test_io_posix_allocates_by_writing)
@@ -473,6 +497,7 @@ static Suite *io_posix_suite(void)
     tcase_add_test(tests, test_io_posix_finishes_interrupted_calls);
     tcase_add_test(tests, test_io_posix_finishes_short_transfers);
     tcase_add_test(tests, test_io_posix_writes_in_pieces);
+    tcase_add_test(tests, test_io_posix_writes_huge_pages);
     tcase_add_test(tests, test_io_posix_allocates_by_writing);
     tcase_add_test(tests, test_io_posix_temporary_without_tmpfile);
     tcase_add_test(tests, test_io_posix_failures_leak_no_descriptors);

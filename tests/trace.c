@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "memfs.h"
 
 enum { PAGE_BYTES = 4096 };
 
@@ -562,6 +565,7 @@ static const struct kv_io_ops trace_ops = {
     .monotonic_ms = trace_monotonic_ms,
     .sleep_ms = trace_sleep_ms,
     .random = trace_random,
+    .huge_bytes = KV_MEMFS_HUGE_BYTES,
 };
 
 struct kv_io *trace_io_new(struct trace *trace, struct kv_io *inner)
