@@ -1,6 +1,7 @@
 /* The hash table over a log's items: see memtable.h for how it is published. */
 #include "memtable.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "io.h"
@@ -10,19 +11,25 @@
 
 enum {
     SPLICE_AHEAD = 12, /* slots fetched ahead: about one memory latency of inserts */
+    TAG_BITS = 12,
 };
 
-/* A slot: high half bits 32 … 63 of the mixed hash; low half 1 + index of the newest item. 0: empty. */
-static inline uint64_t tag_of(uint64_t mixed)
+/*
+ * A slot: the tag, which is the highest bits of the mixed hash; below them 1 + index of the newest
+ * item. 0: empty. Four bytes, since slots are touched at random, and soon are all resident.
+ */
+#define INDEX_MASK (UINT32_MAX >> TAG_BITS)
+_Static_assert(KV_MEMTABLE_CAPACITY_MAX <= INDEX_MASK, "1 + index fits beside the tag");
+
+static inline uint32_t tag_of(uint64_t mixed)
 {
-    return mixed >> 32 << 32;
+    return (uint32_t)(mixed >> 32) & ~INDEX_MASK;
 }
 
 /* Both halves of a product of 128 bits, so that all bits of hash and secret count. */
 static inline uint64_t mix(const struct kv_memtable *memtable, uint64_t hash)
 {
-    unsigned __int128 product = (unsigned __int128)(hash ^ memtable->secret) *
-                                (memtable->secret << 1 ^ KV_MEMTABLE_MULTIPLIER);
+    unsigned __int128 product = (unsigned __int128)(hash ^ memtable->secret) * memtable->multiplier;
 
     return (uint64_t)(product >> 64) ^ (uint64_t)product;
 }
@@ -39,16 +46,18 @@ static size_t items_size(uint32_t capacity)
 
 static size_t slots_size(uint32_t capacity)
 {
-    return 2 * (size_t)capacity * sizeof(uint64_t);
+    return 2 * (size_t)capacity * sizeof(uint32_t);
 }
 
 enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity, uint64_t secret)
 {
     uint32_t rounded = 16;
 
+    assert(capacity <= KV_MEMTABLE_CAPACITY_MAX);
     while (rounded < capacity)
         rounded *= 2;
-    *memtable = (struct kv_memtable){.secret = secret, .capacity = rounded};
+    *memtable = (struct kv_memtable){
+        .secret = secret, .multiplier = secret << 1 ^ KV_MEMTABLE_MULTIPLIER, .capacity = rounded};
     atomic_init(&memtable->count, 0);
     kv_order_init(&memtable->order);
     memtable->items = kv_table_new(items_size(rounded));
@@ -79,17 +88,17 @@ void kv_memtable_expect_many(struct kv_memtable *memtable)
         kv_table_expect_all((void *)memtable->slots, slots_size(memtable->capacity));
 }
 
-/* The slot that has this mixed hash, or the empty one where it belongs. */
-static inline _Atomic uint64_t *slot_of(const struct kv_memtable *memtable, uint64_t mixed,
-                                        uint64_t *content)
+/* The slot of this mixed hash, or of one that cannot be told from it; else the empty one where it belongs. */
+static inline _Atomic uint32_t *slot_of(const struct kv_memtable *memtable, uint64_t mixed,
+                                        uint32_t *content)
 {
     uint32_t mask = mask_of(memtable);
     uint32_t at = (uint32_t)mixed & mask;
-    uint64_t tag = tag_of(mixed);
+    uint32_t tag = tag_of(mixed);
 
     for (;;) {
         *content = atomic_load_explicit(&memtable->slots[at], memory_order_acquire);
-        if (*content == 0 || (*content >> 32 << 32) == tag)
+        if (*content == 0 || (*content & ~INDEX_MASK) == tag)
             return &memtable->slots[at];
         at = (at + 1) & mask;
     }
@@ -98,10 +107,11 @@ static inline _Atomic uint64_t *slot_of(const struct kv_memtable *memtable, uint
 static void link_item(struct kv_memtable *memtable, uint32_t index)
 {
     struct kv_item *item = &memtable->items[index];
-    uint64_t mixed = mix(memtable, item->hash), content;
-    _Atomic uint64_t *slot = slot_of(memtable, mixed, &content);
+    uint64_t mixed = mix(memtable, item->hash);
+    uint32_t content;
+    _Atomic uint32_t *slot = slot_of(memtable, mixed, &content);
 
-    item->older = (uint32_t)content;
+    item->older = content & INDEX_MASK;
     atomic_store_explicit(slot, tag_of(mixed) | (index + 1), memory_order_release);
 }
 
@@ -116,7 +126,7 @@ void kv_memtable_link(struct kv_memtable *memtable)
 void kv_memtable_prefetch(const struct kv_memtable *memtable, uint64_t hash)
 {
     kv_prefetch((const void *)&memtable->slots[(uint32_t)mix(memtable, hash) & mask_of(memtable)],
-                sizeof(uint64_t));
+                sizeof(uint32_t));
 }
 
 void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *items, uint32_t count)
@@ -142,8 +152,9 @@ void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
     kv_order_truncate(&memtable->order, count);
     while (memtable->linked_count > count) {
         const struct kv_item *item = &memtable->items[--memtable->linked_count];
-        uint64_t mixed = mix(memtable, item->hash), content;
-        _Atomic uint64_t *slot = slot_of(memtable, mixed, &content);
+        uint64_t mixed = mix(memtable, item->hash);
+        uint32_t content;
+        _Atomic uint32_t *slot = slot_of(memtable, mixed, &content);
 
         content = item->older ? tag_of(mixed) | item->older : 0;
         atomic_store_explicit(slot, content, memory_order_relaxed);
@@ -154,9 +165,10 @@ void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
 enum kv_status kv_memtable_grow(struct kv_memtable *memtable, uint32_t capacity)
 {
     uint32_t rounded = memtable->capacity;
-    _Atomic uint64_t *slots = NULL;
+    _Atomic uint32_t *slots = NULL;
     struct kv_item *items;
 
+    assert(capacity <= KV_MEMTABLE_CAPACITY_MAX);
     while (rounded < capacity)
         rounded *= 2;
     if (rounded == memtable->capacity)
@@ -181,17 +193,17 @@ enum kv_status kv_memtable_grow(struct kv_memtable *memtable, uint32_t capacity)
 
 uint32_t kv_memtable_find(const struct kv_memtable *memtable, uint64_t hash)
 {
-    uint64_t content;
+    uint32_t content;
 
     if (!memtable->slots)
         return 0;
     slot_of(memtable, mix(memtable, hash), &content);
-    return (uint32_t)content;
+    return content & INDEX_MASK;
 }
 
 uint64_t kv_memtable_memory_bytes(const struct kv_memtable *memtable)
 {
     uint64_t items = (uint64_t)kv_memtable_count(memtable) * sizeof(struct kv_item);
 
-    return items + (memtable->slots ? 2 * (uint64_t)memtable->capacity * sizeof(uint64_t) : 0);
+    return items + (memtable->slots ? slots_size(memtable->capacity) : 0);
 }

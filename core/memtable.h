@@ -8,9 +8,10 @@
  * changed or removed while readers may be about, and the memory is reserved
  * in full from the start, so nothing moves under them.
  *
- * The hash table has a slot for each distinct hash: 32 bits of it, and the
+ * The hash table has a slot for each distinct hash: a few bits of it, and the
  * newest item; items of equal hash are chained newest first, so an overwrite
  * need not look at the old record, and a reader compares whole keys anyway.
+ * Now and then two hashes that meet have the same few bits: they share a slot and a chain.
  * Open addressing with linear probing, at most half full. Which slot a hash gets depends on
  * a secret of this process, so that whoever made the store, who knows the seed of its hashes, cannot
  * choose keys whose slots crowd together. Keys of one hash make a long chain, which log.c cuts short.
@@ -31,20 +32,26 @@
 /* With the secret: what hashes are multiplied by. */
 #define KV_MEMTABLE_MULTIPLIER UINT64_C(0x9e3779b97f4a7c15)
 
+/* A slot has 20 bits for 1 + the index of an item. */
+enum { KV_MEMTABLE_CAPACITY_MAX = 1 << 19 };
+
 /* Keys of the same hash that a lookup meets in vain: more are no accident, and it goes by their order. */
 enum { KV_MEMTABLE_OTHER_KEYS_MAX = 8 };
 
 struct kv_memtable {
-    uint64_t secret;
-    uint32_t capacity;      /* items; a power of two */
-    _Atomic uint32_t count; /* items, in the order of writing */
-    uint32_t linked_count;  /* of them in the hash table */
+    uint64_t secret, multiplier; /* the one made of the other: what hashes are mixed with */
+    uint32_t capacity;           /* items; a power of two */
+    _Atomic uint32_t count;      /* items, in the order of writing */
+    uint32_t linked_count;       /* of them in the hash table */
     struct kv_item *items;
-    _Atomic uint64_t *slots; /* 2 * capacity of them; NULL until something is linked */
+    _Atomic uint32_t *slots; /* 2 * capacity of them; NULL until something is linked */
     struct kv_order order;
 };
 
-/* Room for `capacity` items (rounded up to a power of two). Untouched memory costs nothing. */
+/*
+ * Room for `capacity` items (rounded up to a power of two), at most KV_MEMTABLE_CAPACITY_MAX.
+ * Untouched memory costs nothing.
+ */
 enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity,
                                 uint64_t secret) KV_WARN_UNUSED;
 void kv_memtable_release(struct kv_memtable *memtable);
