@@ -13,7 +13,11 @@
 
 #include "table.h"
 
-enum { PIECE_COUNT = 1 << 18 }; /* items that are sorted at once: 8 MB */
+enum {
+    PART_COUNT = 1 << 16, /* items that are sorted at once, about: 2 MB */
+    PARTS_MAX = 8,        /* as many as a full log makes */
+    SAMPLES_A_PART = 64,
+};
 
 void kv_order_init(struct kv_order *order)
 {
@@ -121,53 +125,154 @@ static struct kv_batch *batch_merge(const struct kv_item_list *list, const struc
     return batch;
 }
 
-/* Sort items first … end-1 at once. */
-static enum kv_status sort_piece(const struct kv_item_list *list, uint32_t first, uint32_t end,
-                                 const struct kv_interrupt *interrupt, struct kv_batch **out)
-{
-    struct kv_batch *batch = batch_new(first, end);
-    size_t scratch_size = 2 * sizeof(struct kv_sort_pair) * (size_t)(end - first);
-    struct kv_sort_pair *scratch = kv_table_new(scratch_size);
-    enum kv_status st = batch && scratch ? KV_OK : kv_fail_nomem();
+/* ---- Sorting */
 
-    *out = NULL;
-    for (uint32_t i = 0; st == KV_OK && i < batch->count; i++)
-        batch->entries[i] = first + i;
-    if (st == KV_OK && !kv_order_sort_entries(list, batch->entries, batch->offsets, batch->count,
-                                              scratch, interrupt))
-        st = kv_fail(KV_INTERRUPTED, "sorting was interrupted");
+/* Keys at which items are cut into parts: those from one on, up to the next, make a part. */
+struct cuts {
+    uint32_t count;
+    struct {
+        uint64_t prefix;
+        struct kv_slice key;
+    } at[PARTS_MAX - 1];
+};
+
+/* The keys that cut the items of a batch into parts of about the same size, by a sample. */
+static enum kv_status choose_cuts(const struct kv_item_list *list, struct kv_batch *batch,
+                                  struct cuts *cuts)
+{
+    uint32_t sample_count = (cuts->count + 1) * SAMPLES_A_PART;
+    size_t scratch_size = 2 * sizeof(struct kv_sort_pair) * (size_t)sample_count;
+    struct kv_sort_pair *scratch = kv_table_new(scratch_size);
+
+    if (!scratch)
+        return kv_fail_nomem();
+    for (uint32_t i = 0; i < sample_count; i++)
+        batch->entries[i] = batch->first + (uint32_t)((uint64_t)i * batch->count / sample_count);
+    (void)kv_order_sort_entries(list, batch->entries, batch->offsets, sample_count, scratch, NULL);
     kv_table_free(scratch, scratch_size);
-    if (st == KV_OK)
-        *out = batch;
-    else
-        kv_batch_unref(batch);
-    return st;
+    for (uint32_t i = 0; i < cuts->count; i++) {
+        uint32_t sample = (i + 1) * SAMPLES_A_PART;
+
+        cuts->at[i].prefix = list->items[batch->entries[sample] & KV_ORDER_INDEX].prefix;
+        cuts->at[i].key = list->key(list->context, batch->offsets[sample]);
+    }
+    return KV_OK;
+}
+
+/* The part of an item: all of the same key are in the same one. */
+static uint32_t part_of(const struct kv_item_list *list, const struct cuts *cuts,
+                        const struct kv_item *item)
+{
+    uint32_t part = 0;
+    struct kv_slice key;
+
+    for (uint32_t i = 0; i < cuts->count; i++)
+        part += cuts->at[i].prefix < item->prefix;
+    if (part == cuts->count || cuts->at[part].prefix != item->prefix)
+        return part;
+    key = list->key(list->context, item->offset_bytes);
+    while (part < cuts->count && cuts->at[part].prefix == item->prefix &&
+           kv_slice_compare(cuts->at[part].key, key) <= 0)
+        part++;
+    return part;
+}
+
+/* Which part each item of the batch is in, noted where its offset will be; count those of each. */
+static bool note_parts(const struct kv_item_list *list, const struct cuts *cuts,
+                       struct kv_batch *batch, const struct kv_interrupt *interrupt,
+                       uint32_t counts[PARTS_MAX])
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        batch->offsets[i] = part_of(list, cuts, &list->items[batch->first + i]);
+        counts[batch->offsets[i]]++;
+        if (kv_interrupt_is_due(i) && kv_interrupt_asked(interrupt))
+            return false;
+    }
+    return true;
+}
+
+/* How many parts are made of so many items. */
+static uint32_t parts_of(uint32_t count)
+{
+    uint32_t parts = count / PART_COUNT;
+
+    return parts < 1 ? 1 : parts < PARTS_MAX ? parts : PARTS_MAX;
+}
+
+/* List the batch's items part by part, in each the oldest first, and tell where each part ends. */
+static enum kv_status cut(const struct kv_item_list *list, struct kv_batch *batch,
+                          uint32_t part_count, const struct kv_interrupt *interrupt,
+                          uint32_t ends[PARTS_MAX])
+{
+    struct cuts cuts = {.count = part_count - 1};
+    uint32_t sum = 0;
+    enum kv_status st = choose_cuts(list, batch, &cuts);
+
+    if (st != KV_OK)
+        return st;
+    memset(ends, 0, part_count * sizeof(*ends));
+    if (!note_parts(list, &cuts, batch, interrupt, ends))
+        return kv_fail(KV_INTERRUPTED, "sorting was interrupted");
+    for (uint32_t part = 0; part < part_count; part++) {
+        uint32_t count = ends[part];
+
+        ends[part] = sum;
+        sum += count;
+    }
+    for (uint32_t i = 0; i < batch->count; i++)
+        batch->entries[ends[batch->offsets[i]]++] = batch->first + i;
+    return KV_OK;
+}
+
+/* Sort each part, in memory for the largest. */
+static enum kv_status sort_parts(const struct kv_item_list *list, struct kv_batch *batch,
+                                 const uint32_t *ends, uint32_t part_count,
+                                 const struct kv_interrupt *interrupt)
+{
+    struct kv_sort_pair *scratch;
+    uint32_t largest = 0, begin = 0;
+    size_t scratch_size;
+    bool sorted = true;
+
+    for (uint32_t part = 0; part < part_count; begin = ends[part++])
+        largest = ends[part] - begin > largest ? ends[part] - begin : largest;
+    scratch_size = 2 * sizeof(*scratch) * (size_t)largest;
+    scratch = kv_table_new(scratch_size);
+    if (!scratch)
+        return kv_fail_nomem();
+    begin = 0;
+    for (uint32_t part = 0; part < part_count && sorted; begin = ends[part++])
+        sorted = kv_order_sort_entries(list, batch->entries + begin, batch->offsets + begin,
+                                       ends[part] - begin, scratch, interrupt);
+    kv_table_free(scratch, scratch_size);
+    return sorted ? KV_OK : kv_fail(KV_INTERRUPTED, "sorting was interrupted");
 }
 
 /*
- * Sort items first … end-1: a piece at a time, since sorting takes 32 bytes an item, and merging
- * what is sorted 8.
+ * Sort items first … end-1: a part at a time, since sorting takes 32 bytes an item, four times
+ * what stays. Parts follow one another in the order of keys, so nothing is left to be merged.
  */
 static enum kv_status batch_sort(const struct kv_item_list *list, uint32_t first, uint32_t end,
                                  const struct kv_interrupt *interrupt, struct kv_batch **out)
 {
-    uint32_t at = end - first > PIECE_COUNT ? first + PIECE_COUNT : end;
-    struct kv_batch *all;
-    enum kv_status st = sort_piece(list, first, at, interrupt, &all);
+    struct kv_batch *batch = batch_new(first, end);
+    uint32_t part_count = parts_of(end - first), ends[PARTS_MAX];
+    enum kv_status st = KV_OK;
 
-    while (st == KV_OK && at < end) {
-        uint32_t piece_end = end - at > PIECE_COUNT ? at + PIECE_COUNT : end;
-        struct kv_batch *piece, *merged = NULL;
-
-        st = sort_piece(list, at, piece_end, interrupt, &piece);
-        if (st == KV_OK && !(merged = batch_merge(list, all, piece)))
-            st = kv_fail_nomem();
-        kv_batch_unref(piece);
-        kv_batch_unref(all);
-        all = merged;
-        at = piece_end;
-    }
-    *out = all;
+    *out = NULL;
+    if (!batch)
+        return kv_fail_nomem();
+    ends[0] = batch->count;
+    for (uint32_t i = 0; i < batch->count && part_count == 1; i++)
+        batch->entries[i] = first + i;
+    if (part_count > 1)
+        st = cut(list, batch, part_count, interrupt, ends);
+    if (st == KV_OK)
+        st = sort_parts(list, batch, ends, part_count, interrupt);
+    if (st == KV_OK)
+        *out = batch;
+    else
+        kv_batch_unref(batch);
     return st;
 }
 

@@ -2,9 +2,11 @@
  * Sorting items by key (sort.c), and the batches and sets made of it (order.c).
  * Keys lie in a table here; an item's offset is the key's place in it.
  */
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 
+#include "footprint.h"
 #include "hash.h"
 #include "order.h"
 #include "runner.h"
@@ -206,8 +208,18 @@ START_TEST(test_order_sorts_100000_items)
 }
 END_TEST
 
-/* More items than are sorted at once: versions of each key are in every piece. */
-START_TEST(test_order_merges_sorted_pieces)
+/* More items than are sorted at once: cut into two parts. */
+START_TEST(test_order_sorts_parts)
+{
+    struct keys keys = make_keys((enum shape)_i, 132000, 8);
+
+    check_sorting(&keys);
+    keys_release(&keys);
+}
+END_TEST
+
+/* More parts, of keys that only bytes behind the prefix tell apart, each with versions everywhere. */
+START_TEST(test_order_sorts_parts_of_versions)
 {
     struct keys keys = {0};
     char bytes[16];
@@ -218,6 +230,47 @@ START_TEST(test_order_merges_sorted_pieces)
     }
     check_sorting(&keys);
     keys_release(&keys);
+}
+END_TEST
+
+/* What a sort takes at most, seen each time that it asks whether to go on. */
+static bool note_footprint(void *context)
+{
+    uint64_t *peak_bytes = context, bytes = footprint_bytes();
+
+    *peak_bytes = bytes > *peak_bytes ? bytes : *peak_bytes;
+    return false;
+}
+
+/*
+ * Goal: beside the order itself, which takes 8 bytes an item, sorting takes much less than the 32 bytes
+ * an item that it works with: whether keys differ early or late, and whatever order they come in.
+ */
+START_TEST(test_order_sorts_in_little_memory)
+{
+    enum { COUNT = 1 << 19, LIMIT_BYTES = COUNT * (8 + 2 * 32 / 8) + (1 << 20) };
+    static const char *const formats[] = {"%016" PRIx64, "a long common prefix %016" PRIx64};
+
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t before_bytes, peak_bytes = 0;
+        struct kv_interrupt interrupt = {note_footprint, &peak_bytes};
+        struct keys keys = {0};
+        struct kv_item_list list;
+        struct kv_batch *batch;
+        char bytes[48];
+
+        for (uint64_t n = 0; n < COUNT; n++) {
+            snprintf(bytes, sizeof(bytes), formats[i / 2], i % 2 ? n : kv_digest_add(1, n));
+            keys_add(&keys, kv_slice_text(bytes));
+        }
+        list = list_of(&keys);
+        before_bytes = footprint_bytes();
+        ck_kv(kv_order_sort_once(&list, keys.count, &interrupt, &batch));
+        ck_assert_uint_ge(peak_bytes, before_bytes);
+        ck_assert_uint_le(peak_bytes - before_bytes, LIMIT_BYTES);
+        kv_batch_unref(batch);
+        keys_release(&keys);
+    }
 }
 END_TEST
 
@@ -589,7 +642,14 @@ int main(void)
     tcase_set_timeout(sorting, 20);
     tcase_add_loop_test(sorting, test_order_sorts_every_shape, 0, SHAPE_COUNT);
     tcase_add_loop_test(sorting, test_order_sorts_100000_items, 0, SHAPE_COUNT);
-    tcase_add_test(sorting, test_order_merges_sorted_pieces);
+    tcase_add_loop_test(sorting, test_order_sorts_parts, LONG_PREFIX, STEPS);
+    tcase_add_test(sorting, test_order_sorts_parts_of_versions);
+/* Sanitizers have memory of their own beside ours. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    tcase_add_test(sorting, test_order_sorts_in_little_memory);
+#else
+    (void)test_order_sorts_in_little_memory;
+#endif
     tcase_add_test(sorting, test_order_sorts_mixed_shapes);
     tcase_add_test(sorting, test_order_tells_padding_from_zero_bytes);
     tcase_add_loop_test(sorting, test_order_sorts_long_keys_on_a_small_stack, 0, 2);
