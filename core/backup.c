@@ -387,7 +387,7 @@ static enum kv_status describe_log(struct backup *backup, uint64_t number, uint6
         return st;
     st = kv_log_scan_watched(log, lsn, lsn, &watcher, &scan);
     if (st == KV_OK)
-        st = kv_log_index(place, log, &log->tail, info, &interrupt);
+        st = kv_log_index(place, log, log->memtable.items, &log->tail, info, &interrupt);
     kv_log_unref(log);
     return st;
 }

@@ -34,16 +34,18 @@ static enum kv_status next(struct kv_index_source *source, struct kv_index_item 
 }
 
 /* Sort the first `count` items. */
-static enum kv_status sort(const struct kv_log *log, uint32_t count,
+static enum kv_status sort(const struct kv_log *log, const struct kv_item *items, uint32_t count,
                            const struct kv_interrupt *interrupt, struct sorted *out)
 {
     struct kv_item_list list = kv_log_item_list(log);
-    enum kv_status st = kv_order_sort_once(&list, count, interrupt, &out->batch);
+    enum kv_status st;
 
+    list.items = items;
+    st = kv_order_sort_once(&list, count, interrupt, &out->batch);
     if (st != KV_OK)
         return st;
     out->base.next = next;
-    out->items = list.items;
+    out->items = items;
     out->newest = calloc(count + 1, 1);
     if (!out->newest)
         return kv_fail_nomem();
@@ -59,7 +61,7 @@ static enum kv_status sort(const struct kv_log *log, uint32_t count,
 }
 
 /* Count what the log holds, in file order; each record is verified once more before it is final. */
-static enum kv_status count_records(struct kv_log *log, const uint8_t *newest,
+static enum kv_status count_records(const struct kv_log *log, const struct sorted *sorted,
                                     struct kv_segment_info *info,
                                     const struct kv_interrupt *interrupt)
 {
@@ -67,8 +69,7 @@ static enum kv_status count_records(struct kv_log *log, const uint8_t *newest,
 
     for (uint32_t i = 0; i < info->record_count; i++) {
         struct kv_record record;
-        enum kv_status st =
-            kv_log_decode(log, log->memtable.items[i].offset_bytes, end_bytes, &record);
+        enum kv_status st = kv_log_decode(log, sorted->items[i].offset_bytes, end_bytes, &record);
 
         if (st != KV_OK)
             return st;
@@ -77,7 +78,7 @@ static enum kv_status count_records(struct kv_log *log, const uint8_t *newest,
         if (i == 0)
             info->min_seq = record.seq;
         info->max_seq = record.seq;
-        if (!newest[i])
+        if (!sorted->newest[i])
             continue;
         info->entry_bytes += record.size_bytes;
         info->tombstone_count += record.kind == KV_DELETE;
@@ -109,16 +110,16 @@ void kv_log_describe(const struct kv_log *log, const struct kv_log_tail *end,
                                     .last_lsn = kv_log_lsn(log, end->end_bytes)};
 }
 
-enum kv_status kv_log_build_index(const struct kv_place *place, struct kv_log *log,
-                                  struct kv_segment_info *info,
+enum kv_status kv_log_build_index(const struct kv_place *place, const struct kv_log *log,
+                                  const struct kv_item *items, struct kv_segment_info *info,
                                   const struct kv_interrupt *interrupt)
 {
     struct sorted sorted = {0};
     const struct kv_batch *batch;
-    enum kv_status st = sort(log, (uint32_t)info->record_count, interrupt, &sorted);
+    enum kv_status st = sort(log, items, (uint32_t)info->record_count, interrupt, &sorted);
 
     if (st == KV_OK)
-        st = count_records(log, sorted.newest, info, interrupt);
+        st = count_records(log, &sorted, info, interrupt);
     if (st != KV_OK)
         goto out;
     batch = sorted.batch;
@@ -135,14 +136,14 @@ out:
     return st;
 }
 
-enum kv_status kv_log_index(const struct kv_place *place, struct kv_log *log,
-                            const struct kv_log_tail *end, struct kv_segment_info *info,
-                            const struct kv_interrupt *interrupt)
+enum kv_status kv_log_index(const struct kv_place *place, const struct kv_log *log,
+                            const struct kv_item *items, const struct kv_log_tail *end,
+                            struct kv_segment_info *info, const struct kv_interrupt *interrupt)
 {
     enum kv_status st;
 
     kv_log_describe(log, end, info);
-    st = kv_log_build_index(place, log, info, interrupt);
+    st = kv_log_build_index(place, log, items, info, interrupt);
     if (st != KV_OK)
         kv_segment_info_release(info);
     return st;

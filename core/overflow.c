@@ -116,7 +116,8 @@ static enum kv_status finish_segment(struct kv_overflow *overflow, struct kv_eng
     kv_log_trim(set->log);
     st = sync_segment(overflow, engine, set->log);
     if (st == KV_OK)
-        st = kv_log_index(&engine->place, set->log, &set->log->tail, &info, NULL);
+        st = kv_log_index(&engine->place, set->log, set->memtable.items, &set->log->tail, &info,
+                          NULL);
     if (st == KV_OK)
         st = kv_segment_open(&engine->place, &info, out);
     kv_segment_info_release(&info);

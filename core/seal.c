@@ -91,15 +91,20 @@ static enum kv_status install_run(struct kv_engine *engine, struct kv_segment_in
     return st;
 }
 
-/* The indexer is this thread. */
+/*
+ * The indexer is this thread. Most often the memtable of the log that was indexed before is
+ * retired by now: it goes first, lest there be three beside what sorting takes.
+ */
 static enum kv_status finish(struct kv_engine *engine, const struct kv_interrupt *interrupt)
 {
     struct kv_version *version;
     struct kv_segment_info info = {0};
     enum kv_status st = find_unindexed(engine, &version, &info);
 
+    kv_engine_free_retired(engine);
     if (st == KV_OK)
-        st = kv_log_build_index(&engine->place, version->unindexed, &info, interrupt);
+        st = kv_log_build_index(&engine->place, version->unindexed,
+                                version->unindexed->memtable.items, &info, interrupt);
     if (st == KV_OK)
         st = kv_engine_take_manifest(engine);
     if (st == KV_OK) {

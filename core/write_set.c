@@ -291,9 +291,6 @@ enum kv_status kv_write_set_close(struct kv_write_set *set)
 
     if (st != KV_OK)
         return st;
-    kv_memtable_truncate(&log->memtable, 0); /* of an attempt that failed further on */
-    for (uint32_t i = 0; i < count; i++)
-        kv_memtable_append(&log->memtable, set->memtable.items[i]);
     log->tail =
         (struct kv_log_tail){.end_bytes = set->end_bytes, .seq = set->seq, .record_count = count};
     log->tail.digest = records_digest(set);

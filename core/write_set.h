@@ -71,7 +71,7 @@ void kv_write_set_truncate(struct kv_write_set *set, uint32_t count);
 
 /*
  * Write what is left of a set in a pending segment, and describe it to its log's
- * memtable and tail, so that it can be indexed. Nothing is added to the set after that.
+ * tail, so that it can be indexed, from the set's items. Nothing is added to the set after that.
  */
 enum kv_status kv_write_set_close(struct kv_write_set *set) KV_WARN_UNUSED;
 

@@ -134,7 +134,8 @@ START_TEST(test_seal_describes_random_logs)
         kv_write_set_unref(set);
         kv_log_describe(active_log(), &active_log()->tail, &info);
         ck_assert_uint_eq(info.entry_count, 0);
-        ck_kv(kv_log_build_index(&engine->place, active_log(), &info, NULL));
+        ck_kv(kv_log_build_index(&engine->place, active_log(), active_log()->memtable.items, &info,
+                                 NULL));
         for (uint64_t k = 0; k < NUMBERED_KEYS; k++) {
             int64_t last = numbered_last(k, count);
 
@@ -219,6 +220,45 @@ START_TEST(test_seal_makes_durable)
     world_open(&world);
     world_expect_all(&world, "a=1 b=1 c=1");
     world_check(&world);
+}
+END_TEST
+
+/* A log and whether nothing but a test holds it, as far as was seen while another was indexed. */
+struct sighting {
+    struct kv_log *log;
+    bool seen, is_free;
+};
+
+static bool look_at_log(void *context)
+{
+    struct sighting *sighting = context;
+
+    sighting->seen = true;
+    sighting->is_free = atomic_load(&sighting->log->references) == 1;
+    return false;
+}
+
+/*
+ * Goal: when a log is indexed, the memtable of the one indexed before is gone, though nobody has
+ * come by to free what is retired: there are never three beside what sorting takes.
+ */
+START_TEST(test_seal_frees_a_memtable_before_it_indexes)
+{
+    struct kv_engine *engine = engine_of(&world);
+    struct sighting sighting = {0};
+    struct kv_interrupt interrupt = {look_at_log, &sighting};
+
+    kv_engine_retire(engine, true);
+    sighting.log = kv_log_ref(active_log());
+    limit_behind(1, 1, false);
+    ck_kv(kv_seal_finish(engine, NULL));
+    ck_assert_uint_gt(atomic_load(&sighting.log->references), 1);
+    limit_behind(2 * KV_INTERRUPT_EVERY_COUNT, 1, false);
+    ck_kv(kv_seal_finish(engine, &interrupt));
+    ck_assert(sighting.seen);
+    ck_assert(sighting.is_free);
+    kv_log_unref(sighting.log);
+    kv_engine_retire(engine, false);
 }
 END_TEST
 
@@ -403,6 +443,7 @@ int main(void)
     tcase_add_test(tests, test_seal_describes_random_logs);
     tcase_add_test(tests, test_seal_makes_room_for_as_many_records);
     tcase_add_test(tests, test_seal_makes_durable);
+    tcase_add_test(tests, test_seal_frees_a_memtable_before_it_indexes);
     tcase_add_test(tests, test_seal_keeps_the_tail);
     tcase_add_test(tests, test_seal_refuses_damage);
     tcase_add_loop_test(tests, test_seal_fails_at_every_call, 0, 2);
