@@ -213,15 +213,19 @@ static void add_counters(struct kv_engine *engine, const struct view *view, stru
     out->space_amplification = ratio(out->data_bytes, out->live_bytes);
 }
 
-/* The last seq that is known to be on disk: the snapshot's, or what the last sync covered of its log. */
+/*
+ * The last seq that is known to be on disk: the snapshot's, or what the last sync or the manifest covers of its
+ * log. Whoever has failed over and died before saying so leaves the page with an LSN of the log before.
+ */
 static uint64_t durable_seq(struct kv_store *store, const struct kv_snapshot *snapshot,
                             uint64_t last_seq)
 {
+    const struct kv_version *version = snapshot->pin.version;
     uint64_t durable_lsn = kv_page_load(&store->engine.page->durable_lsn);
 
-    if (durable_lsn >= snapshot->lsn)
-        return last_seq;
-    return kv_version_seq(snapshot->pin.version, durable_lsn);
+    if (durable_lsn < version->start_lsn)
+        durable_lsn = version->start_lsn;
+    return durable_lsn >= snapshot->lsn ? last_seq : kv_version_seq(version, durable_lsn);
 }
 
 enum kv_status kv_store_stats(struct kv_store *store, struct kv_stats *out)

@@ -589,6 +589,29 @@ START_TEST(test_failover_of_a_commit_that_was_synced)
 }
 END_TEST
 
+/*
+ * Goal: what was durable is said to be, also after a failover that could not say that it was done.
+ * Method: its manifest is in place when the sync of the directory fails; the next one to replace it announces it.
+ */
+START_TEST(test_failover_that_others_announce)
+{
+    struct kv_txn *txn;
+
+    commit_number(1, SMALL, KV_SYNC_FULL);
+    commit_number(2, SMALL, KV_SYNC_FULL);
+    kv_page_set(&engine_of(&world)->page->refuse_writes);
+    kv_memfs_fail(world.fs, KV_MEMFS_DIR_SYNC, 2, KV_IOERR, KV_MEMFS_ONCE);
+    ck_kv_is(kv_txn_begin(world.store, NULL, &txn), KV_IOERR);
+    ck_assert_ptr_nonnull(strstr(kv_message(), "the new manifest is in place"));
+    ck_kv(kv_engine_take_manifest(engine_of(&world)));
+    kv_engine_drop_manifest(engine_of(&world));
+    ck_assert_uint_eq(world_stats(&world).durable_seq, 2);
+    commit_number(3, SMALL, KV_SYNC_FULL);
+    ck_assert_uint_eq(world_stats(&world).durable_seq, 3);
+    expect_numbers(3, SMALL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("failover");
@@ -611,6 +634,7 @@ int main(void)
     tcase_add_test(tests, test_failover_misses_published_transactions);
     tcase_add_loop_test(tests, test_failover_under_a_transaction_whose_seal_fails, 0, 2);
     tcase_add_test(tests, test_failover_of_a_commit_that_was_synced);
+    tcase_add_test(tests, test_failover_that_others_announce);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
 }
