@@ -161,7 +161,7 @@ static enum kv_status rebuild_runs(struct kv_repair *repair)
     kv_segment_info_release(&draft->unindexed);
     draft->unindexed = (struct kv_segment_info){0};
     repair->is_rebuilding = repair->is_changed = repair->needs_log = true;
-    st = kv_survey_runs(&repair->survey, &repair->engine->place, draft);
+    st = kv_survey_runs(&repair->survey, &repair->engine->place, draft, &repair->unsealed);
     return st == KV_OK
                ? kv_repair_tell(repair, 0, 0, "MANIFEST is made anew from the headers of segments")
                : st;

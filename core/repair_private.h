@@ -15,6 +15,7 @@ struct kv_repair {
     struct kv_survey survey;
     struct kv_manifest draft; /* what the store will consist of */
     bool is_rebuilding;       /* its runs come from headers: totals and keys are not known yet */
+    uint64_t unsealed;        /* a log in its runs that may not be durable, then; 0: none */
     bool is_changed;          /* the draft is not what is on disk */
     bool needs_log;           /* the draft's active log is to be made */
     struct kv_quarantine *quarantine; /* opened when needed */

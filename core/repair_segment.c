@@ -478,13 +478,27 @@ static enum kv_status replace_segment(struct patient *patient, size_t r, size_t 
     return st;
 }
 
+/*
+ * The log that was active is sealed by the new manifest, which vouches for it. A process that died may have left
+ * its end in the cache alone, after a failed sync perhaps: so it is copied, as failover would do.
+ */
+static enum kv_status tell_copied(const struct patient *patient)
+{
+    return kv_repair_tell(patient->repair, patient->info->number, 0,
+                          "its last transactions may not be on the disk yet: it is written anew");
+}
+
 enum kv_status kv_repair_segment(struct kv_repair *repair, size_t r, size_t s, size_t *count)
 {
     struct patient patient = {.repair = repair, .info = &repair->draft.runs[r].segments[s]};
+    bool copied = repair->unsealed != 0 && patient.info->number == repair->unsealed &&
+                  !KV_MUTANT(repaired_log_not_copied);
     enum kv_status st = read_sealed(&patient);
 
     *count = 1;
-    if (st == KV_OK && patient.is_damaged) {
+    if (st == KV_OK && copied)
+        st = tell_copied(&patient);
+    if (st == KV_OK && (patient.is_damaged || copied)) {
         st = replace_segment(&patient, r, s, count);
     } else if (st == KV_OK) {
         st = check_totals(&patient);

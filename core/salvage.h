@@ -76,6 +76,7 @@ struct kv_salvage {
     struct kv_gap *gaps;   /* in file order */
     size_t gap_count, gap_capacity;
     struct kv_log_tail tail; /* of a log: where what counts ends */
+    uint64_t durable_bytes;  /* of a log: up to there it is known to have been on the disk */
     uint64_t digest;         /* of a merge output: over the records that count */
 };
 

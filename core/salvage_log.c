@@ -359,6 +359,7 @@ enum kv_status kv_salvage_log(struct kv_salvage *salvage, const struct kv_salvag
             st = skip_damage(&walk);
     }
     salvage->record_count = salvage->count;
+    salvage->durable_bytes = walk.durable;
     salvage->tail.end_bytes = (uint32_t)walk.at;
     salvage->tail.seq = walk.seq;
     salvage->tail.digest = walk.digest_is_known ? walk.digest : 0;

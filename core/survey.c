@@ -143,9 +143,13 @@ bool kv_survey_uuid(const struct kv_survey *survey, uint8_t out[KV_UUID_BYTES])
 
 /* ---- Logs that no manifest tells of */
 
-/* A log's own account: where it ends, and with which seq and digest. `end` is what others say. */
+/*
+ * A log's own account: where it ends, and with which seq and digest; and whether it is known to be durable up
+ * to there. `end` is what others say.
+ */
 static enum kv_status read_log(const struct kv_place *place, const struct kv_survey_file *file,
-                               const struct kv_salvage_end *end, struct kv_log_tail *tail)
+                               const struct kv_salvage_end *end, struct kv_log_tail *tail,
+                               bool *durable)
 {
     struct kv_salvage salvage;
     enum kv_status st = kv_salvage_load(place, file->name, &salvage);
@@ -154,6 +158,7 @@ static enum kv_status read_log(const struct kv_place *place, const struct kv_sur
         return st;
     st = kv_salvage_log(&salvage, end);
     *tail = salvage.tail;
+    *durable = salvage.durable_bytes >= salvage.tail.end_bytes;
     kv_salvage_release(&salvage);
     return st;
 }
@@ -266,10 +271,11 @@ enum kv_status kv_survey_is_outdated(const struct kv_survey *survey, const struc
     for (size_t i = 0; i < survey->count && st == KV_OK && !*out; i++) {
         const struct kv_survey_file *file = &survey->files[i];
         struct kv_log_tail tail;
+        bool durable;
 
         if (!is_our_log(file, manifest->uuid) || file->header.number < manifest->next_number)
             continue;
-        st = read_log(place, file, &unknown, &tail);
+        st = read_log(place, file, &unknown, &tail, &durable);
         *out = st == KV_OK && tail.seq > file->header.log.copied_seq &&
                tail.seq > file->header.base_seq && tail.seq > manifest->last_seq;
     }
@@ -282,6 +288,7 @@ enum kv_status kv_survey_is_outdated(const struct kv_survey *survey, const struc
 struct candidate {
     const struct kv_survey_file *file;
     struct kv_log_tail tail;   /* of a log */
+    bool is_durable;           /* of a log: up to there */
     struct kv_buffer interval; /* of an output: low, then high */
     size_t low_size;
     struct { /* of a pending segment */
@@ -404,7 +411,7 @@ static enum kv_status describe(const struct kv_survey *survey, const struct kv_p
     out->is_log = header->role == KV_ROLE_LOG;
     if (out->is_log) {
         end = sealed_end(survey, boundaries, candidate->file);
-        st = read_log(place, candidate->file, &end, &candidate->tail);
+        st = read_log(place, candidate->file, &end, &candidate->tail, &candidate->is_durable);
         out->first_lsn = header->log.base_lsn;
         out->last_lsn = header->log.base_lsn + (candidate->tail.end_bytes - KV_HEADER_BYTES);
         out->base_seq = header->base_seq;
@@ -488,7 +495,7 @@ static enum kv_status append_run(struct kv_manifest *manifest, const struct kv_l
 
 static enum kv_status add_choices(const struct candidate *candidates,
                                   const struct kv_lineup_file *choices, size_t count,
-                                  struct kv_manifest *manifest)
+                                  struct kv_manifest *manifest, uint64_t *unsealed)
 {
     uint64_t newest_lsn = 0;
     enum kv_status st = KV_OK;
@@ -504,6 +511,7 @@ static enum kv_status add_choices(const struct candidate *candidates,
         if (choices[i].is_log && choices[i].end_lsn > newest_lsn) {
             newest_lsn = choices[i].end_lsn;
             manifest->active.previous_digest = candidate->tail.digest;
+            *unsealed = candidate->is_durable ? 0 : choices[i].number;
         }
         fill_info(candidate, &choices[i], &info);
         if (!choices[i].continues_run || manifest->run_count == 0)
@@ -591,7 +599,7 @@ static enum kv_status collect_pending(const struct kv_survey *survey, const stru
 }
 
 enum kv_status kv_survey_runs(const struct kv_survey *survey, const struct kv_place *place,
-                              struct kv_manifest *manifest)
+                              struct kv_manifest *manifest, uint64_t *unsealed)
 {
     struct candidate *candidates = calloc(survey->count + 1, sizeof(*candidates));
     struct kv_lineup_file *choices = calloc(survey->count + 1, sizeof(*choices));
@@ -599,6 +607,7 @@ enum kv_status kv_survey_runs(const struct kv_survey *survey, const struct kv_pl
     size_t count = 0;
     enum kv_status st = candidates && choices ? KV_OK : kv_fail_nomem();
 
+    *unsealed = 0;
     if (st == KV_OK)
         st = find_boundaries(survey, place, manifest->uuid, &boundaries);
     if (st == KV_OK)
@@ -607,7 +616,7 @@ enum kv_status kv_survey_runs(const struct kv_survey *survey, const struct kv_pl
         st = collect_pending(survey, place, manifest, candidates, choices, &count);
     if (st == KV_OK) {
         kv_lineup(choices, count);
-        st = add_choices(candidates, choices, count, manifest);
+        st = add_choices(candidates, choices, count, manifest, unsealed);
     }
     for (size_t i = 0; candidates && i < count; i++)
         kv_buffer_release(&candidates[i].interval);

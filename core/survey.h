@@ -43,9 +43,10 @@ enum kv_status kv_survey_is_outdated(const struct kv_survey *survey, const struc
  * Fill in the runs of `manifest`, whose uuid is set and which has none, as the
  * headers tell (lineup.h): numbers, salts, lengths, LSNs, times; totals and keys are to be read yet.
  * last_seq is the last that is known, active.base_lsn past every byte there has
- * been, and active.previous_digest that of the last transaction.
+ * been, and active.previous_digest that of the last transaction. `*unsealed` is the number of the log
+ * whose end may not be durable, if that counts; 0: there is none.
  */
 enum kv_status kv_survey_runs(const struct kv_survey *survey, const struct kv_place *place,
-                              struct kv_manifest *manifest) KV_WARN_UNUSED;
+                              struct kv_manifest *manifest, uint64_t *unsealed) KV_WARN_UNUSED;
 
 #endif

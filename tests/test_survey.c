@@ -144,6 +144,33 @@ START_TEST(test_survey_of_an_input_that_is_back)
 }
 END_TEST
 
+/*
+ * Goal: what a repair keeps is durable, also if the process that wrote it died before it had synced it, or
+ * after a sync had failed: no other one on the same file says anything then.
+ */
+START_TEST(test_survey_makes_the_last_log_durable)
+{
+    unsigned steps = 0;
+
+    world.store->settings.synchronous = KV_SYNC_OFF;
+    put_all("row");
+    world_put(&world, "a", "2");
+    if (_i) {
+        kv_memfs_fail(world.fs, KV_MEMFS_DATASYNC, 1, KV_IOERR, KV_MEMFS_ONCE);
+        ck_kv_is(kv_sync(world.store, NULL), KV_IOERR);
+    }
+    world_kill(&world);
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    ck_kv(kv_repair(WORLD_PATH, world.io, NULL, count_step, &steps));
+    kv_memfs_crash(world.fs, KV_MEMFS_DROP, 0);
+    world_open(&world);
+    ck_assert_uint_eq(kv_store_seq(world.store), 2);
+    world_expect(&world, "a", "2");
+    world_expect(&world, "k19", "row");
+    world_check(&world);
+}
+END_TEST
+
 /* A transaction that no log can hold. */
 static void put_very_large(void)
 {
@@ -343,6 +370,7 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, test_survey_damage_in_the_last_transaction_of_a_sealed_log);
     tcase_add_test(tests, test_survey_of_an_input_that_is_back);
+    tcase_add_loop_test(tests, test_survey_makes_the_last_log_durable, 0, 2);
     tcase_add_test(tests, test_survey_of_a_log_before_a_large_transaction);
     tcase_add_test(tests, test_survey_of_an_interrupted_repair);
     tcase_add_loop_test(tests, test_survey_of_a_copy_under_another_name, 0, 4);
