@@ -51,6 +51,8 @@ struct run {
     bool has_backup;
     unsigned backup_number; /* a directory for each that nobody has written to */
     uint64_t backup_seq;    /* it contains at least so much */
+    struct model_state backup_state;
+    bool backup_is_ahead; /* it has what a power cut has taken from the store */
 };
 
 static inline unsigned below(struct run *run, unsigned count)

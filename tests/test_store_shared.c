@@ -130,13 +130,14 @@ static const char *backup_path(const struct run *run)
     return path;
 }
 
-/* What is in the backup must be what the store contained at some time since it was made. */
+/* What is in the backup must be what the store contained when it, or an attempt since, was made. */
 static void check_backup(struct run *run)
 {
     struct world copy = run->host;
     struct kv_snapshot *snapshot;
+    uint64_t seq;
 
-    if (!run->has_backup)
+    if (!run->has_backup || run->backup_is_ahead)
         return;
     kv_memfs_heal(run->host.fs);
     ck_kv(kv_check(backup_path(run), copy.io, NULL, run_fail_on_problem, "the backup"));
@@ -145,12 +146,22 @@ static void check_backup(struct run *run)
     copy.options.mode = KV_OPEN_EXISTING;
     ck_kv(kv_store_open(backup_path(run), &copy.options, &copy.store));
     snapshot = world_snapshot(&copy);
-    ck_assert_uint_ge(kv_snapshot_seq(snapshot), run->backup_seq);
-    ck_assert_uint_le(kv_snapshot_seq(snapshot), run->model.last_seq);
-    run->backup_seq = kv_snapshot_seq(snapshot);
-    model_expect(&run->model.states[run->backup_seq], snapshot, NULL);
+    seq = kv_snapshot_seq(snapshot);
+    ck_assert_uint_ge(seq, run->backup_seq);
+    if (seq > run->backup_seq) {
+        ck_assert_uint_le(seq, run->model.last_seq);
+        run->backup_seq = seq;
+        run->backup_state = run->model.states[seq];
+    }
+    model_expect(&run->backup_state, snapshot, NULL);
     kv_snapshot_free(snapshot);
     world_close(&copy);
+}
+
+static void leave_backup(struct run *run)
+{
+    run->has_backup = run->backup_is_ahead = false;
+    run->backup_number++;
 }
 
 static void backup(struct run *run, struct process *process)
@@ -159,13 +170,22 @@ static void backup(struct run *run, struct process *process)
     enum kv_status st;
 
     run_trace(run, process, "kv_backup");
+    if (percent(run, 20)) /* as if it were on another file system */
+        kv_memfs_fail(run->host.fs, KV_MEMFS_LINK, 1, KV_INVALID, KV_MEMFS_STICKY);
     run_begin_call(run, process);
     st = kv_backup(process->world.store, backup_path(run), &process->long_calls, NULL);
     run_end_call(run, process);
     run_trace(run, process, "kv_backup: %s", kv_status_name(st));
-    if (!run_was_busy(run, st) && st != KV_INTERRUPTED && !run_failed_to_sync(run, process, st)) {
+    if ((st == KV_MISMATCH && run->backup_is_ahead && run->has_backup) ||
+        (st == KV_INVALID && run->faulty && !run->has_backup)) {
+        /* For the second: two syncs of the directory that failed, and then the power. */
+        leave_backup(run);
+    } else if (!run_was_busy(run, st) && st != KV_INTERRUPTED &&
+               !run_failed_to_sync(run, process, st)) {
         run->has_backup = true;
+        run->backup_is_ahead = false;
         run->backup_seq = seq;
+        run->backup_state = run->model.states[seq];
     }
     if (!run_is_dead(run, process))
         run_look(run, process);
@@ -177,7 +197,7 @@ static void use_backup(struct run *run)
 {
     struct world copy = run->host;
 
-    if (!run->has_backup)
+    if (!run->has_backup || run->backup_is_ahead)
         return;
     run_trace(run, NULL, "the backup is written to");
     kv_memfs_heal(run->host.fs);
@@ -187,8 +207,7 @@ static void use_backup(struct run *run)
     ck_assert_uint_eq(kv_store_seq(copy.store), run->backup_seq + 1);
     ck_kv(kv_store_check(copy.store, NULL, run_fail_on_problem, "the backup"));
     world_close(&copy);
-    run->has_backup = false;
-    run->backup_number++;
+    leave_backup(run);
 }
 
 /* ---- The end of all processes */
@@ -200,46 +219,110 @@ static enum kv_status tell_step(void *context, const struct kv_repair_step *step
     return KV_OK;
 }
 
-/* In a copy of everything: the store as it is after its MANIFEST was lost, and repaired. */
-static void check_repaired(struct run *run, uint64_t least)
+/* A copy of all files is opened: it contains what the store will once it has recovered, or may. */
+static void expect_copy(struct run *run, struct world *copy, uint64_t least)
 {
-    struct world copy = {.fs = kv_memfs_clone(run->host.fs), .options = run->host.options};
     struct kv_snapshot *snapshot;
     uint64_t seq;
 
-    copy.io = copy.options.io = kv_memfs_io(copy.fs);
-    if (kv_memfs_delete(copy.fs, WORLD_PATH "/" KV_NAME_MANIFEST)) {
-        run_trace(run, NULL, "repair without MANIFEST");
-        ck_kv(kv_repair(WORLD_PATH, copy.io, NULL, tell_step, run));
-        world_open(&copy);
-        seq = kv_store_seq(copy.store);
-        run_trace(run, NULL, "repaired: %llu transactions", (unsigned long long)seq);
-        ck_assert_uint_ge(seq, least);
-        ck_assert_uint_le(seq, run->model.last_seq + run->maybe);
-        snapshot = world_snapshot(&copy);
-        model_expect(seq > run->model.last_seq ? &run->after : &run->model.states[seq], snapshot,
-                     NULL);
-        kv_snapshot_free(snapshot);
-    }
-    world_end(&copy);
+    world_open(copy);
+    snapshot = world_snapshot(copy);
+    seq = kv_snapshot_seq(snapshot);
+    run_trace(run, NULL, "the copy has %llu transactions", (unsigned long long)seq);
+    ck_assert_uint_ge(seq, least);
+    ck_assert_uint_le(seq, run->model.last_seq + run->maybe);
+    model_expect(seq > run->model.last_seq ? &run->after : &run->model.states[seq], snapshot, NULL);
+    kv_snapshot_free(snapshot);
+    world_end(copy);
 }
 
-/* Opened by the first after all have died or closed: nothing is missing, nothing there that should not be. */
-static void check_contents(struct run *run, uint64_t least)
+static struct world copy_files(struct run *run)
+{
+    struct world copy = {.fs = kv_memfs_clone(run->host.fs), .options = run->host.options};
+
+    copy.io = copy.options.io = kv_memfs_io(copy.fs);
+    return copy;
+}
+
+static void crash(struct run *run, struct kv_memfs *fs)
+{
+    kv_memfs_crash(fs, percent(run, 40) ? KV_MEMFS_DROP : KV_MEMFS_RANDOM,
+                   model_random(&run->random));
+}
+
+/* The store as it is after its MANIFEST was lost, and repaired, not without interruptions. */
+static void check_repaired(struct run *run, uint64_t least)
+{
+    struct world copy = copy_files(run);
+
+    if (!kv_memfs_delete(copy.fs, WORLD_PATH "/" KV_NAME_MANIFEST)) {
+        world_end(&copy);
+        return;
+    }
+    run_trace(run, NULL, "repair without MANIFEST");
+    while (percent(run, 40)) {
+        kv_memfs_fail(copy.fs, KV_MEMFS_ANY, 1 + below(run, 400), KV_IOERR, KV_MEMFS_FREEZE);
+        if (kv_repair(WORLD_PATH, copy.io, NULL, tell_step, run) != KV_OK) {
+            crash(run, copy.fs);
+            least = run->durable_seq;
+        }
+        kv_memfs_heal(copy.fs);
+    }
+    ck_kv(kv_repair(WORLD_PATH, copy.io, NULL, tell_step, run));
+    expect_copy(run, &copy, least);
+}
+
+/* The store for those who only read, before anybody has recovered it: they change nothing. */
+static void check_readonly(struct run *run, uint64_t least)
+{
+    struct world copy = copy_files(run);
+
+    copy.options.readonly = true;
+    copy.options.mode = KV_OPEN_EXISTING;
+    kv_memfs_set_readonly(copy.fs, true);
+    run_trace(run, NULL, "open only to read");
+    expect_copy(run, &copy, least);
+}
+
+/* The first opens the store after all have died or closed; recovery may die of a power cut, too: `*cut`. */
+static void open_first(struct run *run, bool *cut)
+{
+    struct world *world = &run->processes[0].world;
+
+    choose_settings(run, &run->processes[0]);
+    while (percent(run, 25)) {
+        kv_memfs_fail(run->host.fs, KV_MEMFS_ANY, 1 + below(run, 90), KV_IOERR,
+                      percent(run, 70) ? KV_MEMFS_FREEZE : KV_MEMFS_ONCE);
+        if (kv_store_open(WORLD_PATH, &world->options, &world->store) == KV_OK) {
+            kv_memfs_heal(run->host.fs);
+            return;
+        }
+        run_trace(run, NULL, "power cut during recovery");
+        crash(run, run->host.fs);
+        *cut = true;
+    }
+    world_open(world);
+}
+
+/* After all have died or closed: nothing is missing, nothing is there that should not be. */
+static void check_contents(struct run *run, bool cut)
 {
     struct process *first = &run->processes[0];
     struct kv_snapshot *snapshot;
     uint64_t seq;
 
     kv_memfs_heal(run->host.fs);
-    run->faults_seen = run->faults_at_begin = kv_memfs_fault_count(run->host.fs);
     if (percent(run, 30))
-        check_repaired(run, least);
-    choose_settings(run, first);
-    world_open(&first->world);
+        check_repaired(run, cut ? run->durable_seq : run->model.last_seq);
+    if (percent(run, 20))
+        check_readonly(run, cut ? run->durable_seq : run->model.last_seq);
+    open_first(run, &cut);
+    run->faults_seen = run->faults_at_begin = kv_memfs_fault_count(run->host.fs);
     seq = kv_store_seq(first->world.store);
     run_trace(run, first, "opened after all, %llu transactions", (unsigned long long)seq);
-    ck_assert_uint_ge(seq, least);
+    ck_assert_uint_ge(seq, cut ? run->durable_seq : run->model.last_seq);
+    /* One made from the cache by who only reads may have what the power has taken from the store. */
+    run->backup_is_ahead |= seq < run->backup_seq;
     if (seq > run->model.last_seq)
         run_note_seen(run, seq);
     run->model.last_seq = run->durable_seq = seq;
@@ -258,8 +341,7 @@ static void die(struct run *run)
 
     run_trace(run, NULL, cut ? "power cut" : "everybody is killed");
     if (cut)
-        kv_memfs_crash(run->host.fs, percent(run, 40) ? KV_MEMFS_DROP : KV_MEMFS_RANDOM,
-                       model_random(&run->random));
+        crash(run, run->host.fs);
     else
         kv_memfs_kill(run->host.fs);
     figures->crashes += cut;
@@ -267,7 +349,7 @@ static void die(struct run *run)
         if (run->processes[i].world.store)
             bury(run, &run->processes[i]);
     }
-    check_contents(run, cut ? run->durable_seq : run->model.last_seq);
+    check_contents(run, cut);
 }
 
 /* ---- A run */
@@ -323,6 +405,8 @@ static void step_idle(struct run *run, struct process *process)
         close_process(run, process);
     else if (dice < 14)
         run_check(run, process);
+    else if (dice < 18 && !run->nested)
+        backup(run, process);
     else if (run_is_reader(run, process))
         run_look(run, process);
     else if (dice < 120)
@@ -333,8 +417,6 @@ static void step_idle(struct run *run, struct process *process)
         sync_all(run, process);
     else if (dice < 142)
         run_note_durable(run, process);
-    else if (dice < 146 && !run->nested)
-        backup(run, process);
 }
 
 static void step_live(struct run *run, struct process *process)
@@ -395,6 +477,8 @@ static bool meanwhile(void *context)
 
 static void step(struct run *run)
 {
+    uint64_t kills;
+
     if (run->faulty && percent(run, 3))
         run_arm_fault(run);
     if (run->faulty && percent(run, 2))
@@ -403,10 +487,14 @@ static void step(struct run *run)
         kv_memfs_advance(run->host.fs, below(run, 1500));
     if (below(run, 300) == 0)
         use_backup(run);
+    kills = figures->kills;
     if (below(run, 300) == 0)
         die(run);
     else
         step_process(run, choose_process(run));
+    /* The power fails before anybody could do something about a death. */
+    if (figures->kills > kills && percent(run, 15))
+        die(run);
 }
 
 static void close_all(struct run *run)
@@ -424,16 +512,16 @@ static void finish(struct run *run)
     struct process *first = &run->processes[0];
 
     close_all(run);
-    check_contents(run, run->model.last_seq);
+    check_contents(run, false);
     run_begin(run, first);
     for (int i = 0; i < 5; i++)
         run_write_row(run, first, (uint32_t)model_random(&run->random) | 1);
     run_commit(run, first);
     close_all(run);
-    check_contents(run, run->model.last_seq);
+    check_contents(run, false);
     ck_kv(kv_compact(first->world.store, NULL, NULL));
     close_all(run);
-    check_contents(run, run->model.last_seq);
+    check_contents(run, false);
     close_all(run);
 }
 
