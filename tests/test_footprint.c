@@ -19,7 +19,7 @@ enum {
     ROWS = 4 * LOG_ROWS + LOG_ROWS / 2,
     MEMTABLE_BYTES = LOG_ROWS * 32, /* 24 an item, two slots of 4 */
     SORTING_BYTES = LOG_ROWS * 12,  /* 8 that stay, 32 for an eighth of them at a time */
-    BUFFERS_BYTES = 6 << 20,
+    BUFFERS_BYTES = 8 << 20,        /* those of merges, too */
 };
 
 static char directory[64];
