@@ -123,10 +123,16 @@ void kv_memtable_link(struct kv_memtable *memtable)
         link_item(memtable, memtable->linked_count++);
 }
 
-void kv_memtable_prefetch(const struct kv_memtable *memtable, uint64_t hash)
+static inline __attribute__((always_inline)) void prefetch_slot(const struct kv_memtable *memtable,
+                                                                uint64_t hash)
 {
     kv_prefetch((const void *)&memtable->slots[(uint32_t)mix(memtable, hash) & mask_of(memtable)],
                 sizeof(uint32_t));
+}
+
+void kv_memtable_prefetch(const struct kv_memtable *memtable, uint64_t hash)
+{
+    prefetch_slot(memtable, hash);
 }
 
 void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *items, uint32_t count)
@@ -136,7 +142,7 @@ void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *item
     memcpy(memtable->items + base, items, count * sizeof(*items));
     for (uint32_t i = 0; i < count; i++) {
         if (i + SPLICE_AHEAD < count)
-            kv_memtable_prefetch(memtable, items[i + SPLICE_AHEAD].hash);
+            prefetch_slot(memtable, items[i + SPLICE_AHEAD].hash);
         link_item(memtable, base + i);
     }
     memtable->linked_count = base + count;
