@@ -115,7 +115,7 @@ $(BUILD)/tests/%.o: tests/%.c
 $(SQLITE_TESTS): $(EXT_A)
 $(SQLITE_TESTS): SQLITE_LINK = $(EXT_A) $(CORE_A) -lsqlite3 -lm -ldl
 # In these, memory runs out (tests/scarcity.h).
-$(addprefix $(BUILD)/test_,memory ext_memory): WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+$(addprefix $(BUILD)/test_,flood memory ext_memory): WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(BUILD)/test_%: $(BUILD)/tests/test_%.o $(HELP_A) $(CORE_A)
 	@echo "  LD $@"; $(CC) $(ALL_CFLAGS) $(WRAP) -o $@ $< $(HELP_A) $(SQLITE_LINK) $(CORE_A) $(CHECK_LIBS)
 $(BUILD)/torture: $(TORTURE_C:%.c=$(BUILD)/%.o) $(EXT_A) $(CORE_A)

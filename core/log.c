@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "flood.h"
 #include "mutant.h"
 #include "names.h"
 
@@ -10,6 +11,7 @@ enum {
     ALLOCATE_FIRST_BYTES = 256 * 1024,
     ALLOCATE_MAX_BYTES = 16 * 1024 * 1024,
     WRITE_BACK_BYTES = 4 * 1024 * 1024,
+    NEWER_UNSEEN_MAX = 64, /* items that are skipped before it is asked whose they are */
 };
 
 struct kv_log *kv_log_ref(struct kv_log *log)
@@ -286,7 +288,7 @@ enum kv_status kv_log_decode(const struct kv_log *log, uint32_t offset_bytes, ui
                    offset_bytes);
 }
 
-/* By key order: slower than by hash, but nobody can choose keys that make it worse. */
+/* By key order, for want of memory: slower than by hash, but nobody can choose keys that make it worse. */
 static enum kv_status get_in_order(struct kv_log *log, struct kv_slice key, uint32_t bound_bytes,
                                    struct kv_entry *out)
 {
@@ -308,31 +310,85 @@ static enum kv_status get_in_order(struct kv_log *log, struct kv_slice key, uint
     return st;
 }
 
+/* Is the record at an offset, which is past the reader's bound, but not past all, of another key? */
+static bool is_of_other_key(const struct kv_log *log, uint32_t offset_bytes, struct kv_slice key)
+{
+    return offset_bytes < kv_log_readable(log) && !kv_slice_equal(key_at(log, offset_bytes), key);
+}
+
+/*
+ * The newest record of `key` by the chain of its hash. With `is_flooded` only as far as its items
+ * may be taken for its own: at the first that is another key's it is set, and nothing known.
+ */
+static inline enum kv_status follow(struct kv_log *log, const struct kv_memtable *table,
+                                    uint64_t hash, struct kv_slice key, uint32_t bound_bytes,
+                                    bool *is_flooded, struct kv_entry *out)
+{
+    unsigned newer_count = 0;
+    uint32_t at;
+
+    for (at = kv_memtable_find(table, hash); at != 0; at = table->items[at - 1].older) {
+        const struct kv_item *item = &table->items[at - 1];
+        struct kv_record record;
+        enum kv_status st;
+
+        if (item->hash != hash)
+            continue;
+        if (item->offset_bytes >= bound_bytes && !KV_MUTANT(bound_ignored)) {
+            if (is_flooded && ++newer_count % NEWER_UNSEEN_MAX == 0 &&
+                (*is_flooded = is_of_other_key(log, item->offset_bytes, key)))
+                return KV_DONE;
+            continue;
+        }
+        st = kv_log_decode(log, item->offset_bytes, bound_bytes, &record);
+        if (st != KV_OK)
+            return st;
+        if (kv_slice_equal(record.key, key)) {
+            kv_entry_of(out, &record);
+            return KV_OK;
+        }
+        if (is_flooded) {
+            *is_flooded = true;
+            return KV_DONE;
+        }
+    }
+    return KV_DONE;
+}
+
+static enum kv_status verified_key(const void *owner, uint32_t offset_bytes, uint32_t bound_bytes,
+                                   struct kv_slice *out)
+{
+    struct kv_record record;
+    enum kv_status st = kv_log_decode(owner, offset_bytes, bound_bytes, &record);
+
+    *out = st == KV_OK ? record.key : (struct kv_slice){0};
+    return st;
+}
+
+/* By a hash that nobody could choose keys for. */
+static enum kv_status get_flooded(struct kv_log *log, struct kv_slice key, uint32_t bound_bytes,
+                                  struct kv_entry *out)
+{
+    struct kv_flood_keys keys = {verified_key, log, bound_bytes};
+    const struct kv_memtable *table;
+    enum kv_status st = kv_flood_table(&log->memtable, &keys, &table);
+
+    if (st == KV_NOMEM)
+        return get_in_order(log, key, bound_bytes, out);
+    if (st != KV_OK)
+        return st;
+    return follow(log, table, kv_flood_hash(table, key), key, bound_bytes, NULL, out);
+}
+
 enum kv_status kv_log_get(struct kv_log *log, uint64_t hash, struct kv_slice key,
                           uint32_t bound_bytes, struct kv_entry *out)
 {
-    uint32_t at = kv_memtable_find(&log->memtable, hash);
-    unsigned other_keys = 0;
+    bool is_flooded = kv_memtable_is_flooded(&log->memtable);
+    enum kv_status st = KV_DONE;
 
-    while (at != 0) {
-        const struct kv_item *item = &log->memtable.items[at - 1];
-        struct kv_record record;
-
-        if (item->hash == hash && (item->offset_bytes < bound_bytes || KV_MUTANT(bound_ignored))) {
-            enum kv_status st = kv_log_decode(log, item->offset_bytes, bound_bytes, &record);
-
-            if (st != KV_OK)
-                return st;
-            if (kv_slice_equal(record.key, key)) {
-                kv_entry_of(out, &record);
-                return KV_OK;
-            }
-            if (++other_keys == KV_MEMTABLE_OTHER_KEYS_MAX)
-                return get_in_order(log, key, bound_bytes, out);
-        }
-        at = item->older;
-    }
-    return KV_DONE;
+    if (!is_flooded)
+        st = follow(log, &log->memtable, hash, key, bound_bytes, &is_flooded, out);
+    return is_flooded ? get_flooded(log, key, bound_bytes, out) : st;
 }
 
 static struct kv_item_list owner_list(const void *owner)

@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "flood.h"
 #include "io.h"
-
 #include "prefetch.h"
 #include "table.h"
 
@@ -49,6 +49,11 @@ static size_t slots_size(uint32_t capacity)
     return 2 * (size_t)capacity * sizeof(uint32_t);
 }
 
+static struct kv_flood *flood_of(const struct kv_memtable *memtable)
+{
+    return atomic_load_explicit(&memtable->flood, memory_order_acquire);
+}
+
 enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity, uint64_t secret)
 {
     uint32_t rounded = 16;
@@ -59,7 +64,9 @@ enum kv_status kv_memtable_init(struct kv_memtable *memtable, uint32_t capacity,
     *memtable = (struct kv_memtable){
         .secret = secret, .multiplier = secret << 1 ^ KV_MEMTABLE_MULTIPLIER, .capacity = rounded};
     atomic_init(&memtable->count, 0);
+    atomic_init(&memtable->linked_count, 0);
     kv_order_init(&memtable->order);
+    atomic_init(&memtable->flood, NULL);
     memtable->items = kv_table_new(items_size(rounded));
     return memtable->items ? KV_OK : kv_fail_nomem();
 }
@@ -69,6 +76,7 @@ void kv_memtable_release(struct kv_memtable *memtable)
     if (memtable->capacity == 0)
         return; /* never initialised */
     kv_order_release(&memtable->order);
+    kv_flood_free(flood_of(memtable));
     kv_table_free(memtable->items, items_size(memtable->capacity));
     kv_table_free((void *)memtable->slots, slots_size(memtable->capacity));
     *memtable = (struct kv_memtable){0};
@@ -115,12 +123,18 @@ static void link_item(struct kv_memtable *memtable, uint32_t index)
     atomic_store_explicit(slot, tag_of(mixed) | (index + 1), memory_order_release);
 }
 
+static void set_linked_count(struct kv_memtable *memtable, uint32_t count)
+{
+    atomic_store_explicit(&memtable->linked_count, count, memory_order_release);
+}
+
 void kv_memtable_link(struct kv_memtable *memtable)
 {
     uint32_t count = kv_memtable_count(memtable);
 
-    while (memtable->linked_count < count)
-        link_item(memtable, memtable->linked_count++);
+    for (uint32_t i = kv_memtable_linked_count(memtable); i < count; i++)
+        link_item(memtable, i);
+    set_linked_count(memtable, count);
 }
 
 static inline __attribute__((always_inline)) void prefetch_slot(const struct kv_memtable *memtable,
@@ -145,7 +159,7 @@ void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *item
             prefetch_slot(memtable, items[i + SPLICE_AHEAD].hash);
         link_item(memtable, base + i);
     }
-    memtable->linked_count = base + count;
+    set_linked_count(memtable, base + count);
     atomic_store_explicit(&memtable->count, base + count, memory_order_release);
 }
 
@@ -155,9 +169,12 @@ void kv_memtable_splice(struct kv_memtable *memtable, const struct kv_item *item
  */
 void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
 {
+    uint32_t linked_count = kv_memtable_linked_count(memtable);
+
     kv_order_truncate(&memtable->order, count);
-    while (memtable->linked_count > count) {
-        const struct kv_item *item = &memtable->items[--memtable->linked_count];
+    kv_flood_truncate(flood_of(memtable), count);
+    while (linked_count > count) {
+        const struct kv_item *item = &memtable->items[--linked_count];
         uint64_t mixed = mix(memtable, item->hash);
         uint32_t content;
         _Atomic uint32_t *slot = slot_of(memtable, mixed, &content);
@@ -165,6 +182,7 @@ void kv_memtable_truncate(struct kv_memtable *memtable, uint32_t count)
         content = item->older ? tag_of(mixed) | item->older : 0;
         atomic_store_explicit(slot, content, memory_order_relaxed);
     }
+    set_linked_count(memtable, linked_count);
     atomic_store_explicit(&memtable->count, count, memory_order_relaxed);
 }
 
@@ -192,7 +210,7 @@ enum kv_status kv_memtable_grow(struct kv_memtable *memtable, uint32_t capacity)
     memtable->items = items;
     memtable->slots = slots;
     memtable->capacity = rounded;
-    for (uint32_t i = 0; slots && i < memtable->linked_count; i++)
+    for (uint32_t i = 0; slots && i < kv_memtable_linked_count(memtable); i++)
         link_item(memtable, i);
     return KV_OK;
 }
@@ -209,7 +227,9 @@ uint32_t kv_memtable_find(const struct kv_memtable *memtable, uint64_t hash)
 
 uint64_t kv_memtable_memory_bytes(const struct kv_memtable *memtable)
 {
-    uint64_t items = (uint64_t)kv_memtable_count(memtable) * sizeof(struct kv_item);
+    uint64_t bytes = (uint64_t)kv_memtable_count(memtable) * sizeof(struct kv_item);
 
-    return items + (memtable->slots ? slots_size(memtable->capacity) : 0);
+    if (memtable->slots)
+        bytes += slots_size(memtable->capacity);
+    return bytes + kv_flood_memory_bytes(flood_of(memtable));
 }

@@ -14,7 +14,7 @@
  * Now and then two hashes that meet have the same few bits: they share a slot and a chain.
  * Open addressing with linear probing, at most half full. Which slot a hash gets depends on
  * a secret of this process, so that whoever made the store, who knows the seed of its hashes, cannot
- * choose keys whose slots crowd together. Keys of one hash make a long chain, which log.c cuts short.
+ * choose keys whose slots crowd together. Keys of one hash would make a long chain: see flood.h.
  *
  * A write transaction uses one for its own records, private until it publishes;
  * there items may also be taken back.
@@ -23,6 +23,7 @@
 #define KV_MEMTABLE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "order.h"
@@ -35,17 +36,17 @@
 /* A slot has 20 bits for 1 + the index of an item. */
 enum { KV_MEMTABLE_CAPACITY_MAX = 1 << 19 };
 
-/* Keys of the same hash that a lookup meets in vain: more are no accident, and it goes by their order. */
-enum { KV_MEMTABLE_OTHER_KEYS_MAX = 8 };
+struct kv_flood;
 
 struct kv_memtable {
-    uint64_t secret, multiplier; /* the one made of the other: what hashes are mixed with */
-    uint32_t capacity;           /* items; a power of two */
-    _Atomic uint32_t count;      /* items, in the order of writing */
-    uint32_t linked_count;       /* of them in the hash table */
+    uint64_t secret, multiplier;   /* the one made of the other: what hashes are mixed with */
+    uint32_t capacity;             /* items; a power of two */
+    _Atomic uint32_t count;        /* items, in the order of writing */
+    _Atomic uint32_t linked_count; /* of them in the hash table */
     struct kv_item *items;
     _Atomic uint32_t *slots; /* 2 * capacity of them; NULL until something is linked */
     struct kv_order order;
+    struct kv_flood *_Atomic flood; /* flood.h; NULL: no keys of one hash have been noticed */
 };
 
 /*
@@ -74,6 +75,18 @@ static inline void kv_memtable_append(struct kv_memtable *memtable, struct kv_it
 static inline uint32_t kv_memtable_count(const struct kv_memtable *memtable)
 {
     return atomic_load_explicit(&memtable->count, memory_order_acquire);
+}
+
+/* The first so many items are whole, and will not change while readers may be about. */
+static inline uint32_t kv_memtable_linked_count(const struct kv_memtable *memtable)
+{
+    return atomic_load_explicit(&memtable->linked_count, memory_order_acquire);
+}
+
+/* Has a lookup met keys of one hash? Then lookups go by kv_flood_table(). */
+static inline bool kv_memtable_is_flooded(const struct kv_memtable *memtable)
+{
+    return atomic_load_explicit(&memtable->flood, memory_order_relaxed) != NULL;
 }
 
 /* Put every item appended so far into the hash table, which is reserved. */

@@ -262,6 +262,25 @@ void kv_segment_prefetch(const struct kv_segment *segment, uint64_t hash, bool l
     kv_index_prefetch(atomic_load_explicit(&segment->index, memory_order_acquire), hash, likely);
 }
 
+/*
+ * Fetch the records that a search between two fences may read: all at once, where it would wait for
+ * one after the other. Positions further apart are those of keys with equal fences.
+ */
+static void prefetch_records(const struct kv_segment *segment, struct kv_index *index, uint64_t low,
+                             uint64_t high)
+{
+    if (high - low > KV_BURST_MAX_COUNT)
+        return;
+    for (uint64_t i = low; i < high; i++) {
+        uint32_t offset;
+
+        if (kv_index_at(index, i, &offset) != KV_OK)
+            return; /* the search finds it damaged, too */
+        if (kv_segment_holds(segment, offset))
+            kv_prefetch_first_line(segment->data.data + offset);
+    }
+}
+
 enum kv_status kv_segment_search(const struct kv_segment *segment, struct kv_index *index,
                                  struct kv_slice key, uint32_t *offset_bytes, struct kv_record *out,
                                  bool *index_is_bad)
@@ -269,6 +288,8 @@ enum kv_status kv_segment_search(const struct kv_segment *segment, struct kv_ind
     uint64_t low = 0, high = 0;
     enum kv_status st = kv_index_narrow(index, key, &low, &high);
 
+    if (st == KV_OK)
+        prefetch_records(segment, index, low, high);
     while (st == KV_OK && low < high) {
         uint64_t middle = low + (high - low) / 2;
         int order;
@@ -321,7 +342,7 @@ static enum kv_status find(const struct kv_segment *segment, struct kv_index *in
         return KV_DONE;
     while (st == KV_OK) {
         st = kv_index_probe(index, hash, &probe, &offset);
-        if (probe.is_crowded || other_keys == KV_SEGMENT_OTHER_KEYS_MAX)
+        if (st == KV_OK ? other_keys == KV_SEGMENT_OTHER_KEYS_MAX : probe.is_crowded)
             return find_in_order(segment, index, key, out, index_is_bad);
         if (st != KV_OK)
             break;

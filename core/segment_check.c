@@ -86,6 +86,8 @@ static enum kv_status look_up(const struct check *check, struct kv_slice key, ui
     if (st == KV_OK && !maybe)
         return KV_OK;
     while (st == KV_OK && (st = kv_index_probe(check->index, hash, &probe, &offset)) == KV_OK) {
+        if (other_keys == KV_SEGMENT_OTHER_KEYS_MAX)
+            return look_up_in_order(check, key, out);
         if (!kv_segment_holds(check->segment, offset))
             return kv_segment_bad_offset(check->segment);
         if (kv_segment_read(check->segment, offset, &record) != KV_OK) {
@@ -96,8 +98,7 @@ static enum kv_status look_up(const struct check *check, struct kv_slice key, ui
             *out = offset;
             return KV_OK;
         }
-        if (++other_keys == KV_SEGMENT_OTHER_KEYS_MAX)
-            return look_up_in_order(check, key, out);
+        other_keys++;
     }
     if (probe.is_crowded)
         return look_up_in_order(check, key, out);

@@ -23,7 +23,7 @@ struct kv_segment {
 };
 
 /* Looked at in vain by one lookup: more have not the same fingerprint by accident. */
-enum { KV_SEGMENT_OTHER_KEYS_MAX = 8 };
+enum { KV_SEGMENT_OTHER_KEYS_MAX = 2 };
 
 static inline struct kv_index *kv_segment_index(struct kv_segment *segment)
 {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "flood.h"
 #include "hash.h"
 #include "mutant.h"
 #include "names.h"
@@ -124,10 +125,10 @@ enum kv_status kv_write_set_add(struct kv_write_set *set, enum kv_kind kind, uin
     return st;
 }
 
-/* Decode record `index`; borrows the set. */
-static enum kv_status decode(const struct kv_write_set *set, uint32_t index, struct kv_record *out)
+/* Decode the record at an offset; borrows the set. */
+static enum kv_status decode_at(const struct kv_write_set *set, uint32_t offset_bytes,
+                                struct kv_record *out)
 {
-    uint32_t offset_bytes = set->memtable.items[index].offset_bytes;
     enum kv_status st =
         kv_record_decode(bytes_at(set, offset_bytes), &set->log->record_place, offset_bytes, out);
 
@@ -138,6 +139,11 @@ static enum kv_status decode(const struct kv_write_set *set, uint32_t index, str
     kv_name_segment(name, set->log->header.number);
     return kv_fail(KV_CORRUPT, "%s/%s: an uncommitted record at offset %u changed underneath",
                    set->log->place->path, name, offset_bytes);
+}
+
+static enum kv_status decode(const struct kv_write_set *set, uint32_t index, struct kv_record *out)
+{
+    return decode_at(set, set->memtable.items[index].offset_bytes, out);
 }
 
 static struct kv_slice key_at(const void *context, uint32_t offset_bytes)
@@ -167,7 +173,7 @@ static enum kv_status entry_at(const struct kv_write_set *set, uint32_t index, s
     return KV_OK;
 }
 
-/* By key order, as kv_log_get does it. */
+/* By key order, for want of memory. */
 static enum kv_status get_in_order(struct kv_write_set *set, struct kv_slice key,
                                    struct kv_entry *out)
 {
@@ -183,30 +189,68 @@ static enum kv_status get_in_order(struct kv_write_set *set, struct kv_slice key
     return found == 0 ? KV_DONE : entry_at(set, found - 1, out);
 }
 
+/* The newest record of `key` by the chain of its hash; `is_flooded` as in kv_log_get. */
+static enum kv_status follow(struct kv_write_set *set, const struct kv_memtable *table,
+                             uint64_t hash, struct kv_slice key, bool *is_flooded,
+                             struct kv_entry *out)
+{
+    uint32_t at;
+
+    for (at = kv_memtable_find(table, hash); at != 0; at = table->items[at - 1].older) {
+        enum kv_status st;
+
+        if (table->items[at - 1].hash != hash)
+            continue;
+        st = entry_at(set, at - 1, out);
+        if (st != KV_OK || kv_slice_equal(out->key, key))
+            return st;
+        if (is_flooded) {
+            *is_flooded = true;
+            return KV_DONE;
+        }
+    }
+    return KV_DONE;
+}
+
+static enum kv_status verified_key(const void *owner, uint32_t offset_bytes, uint32_t bound_bytes,
+                                   struct kv_slice *out)
+{
+    struct kv_record record;
+    enum kv_status st = decode_at(owner, offset_bytes, &record);
+
+    (void)bound_bytes; /* which is where the set ends */
+    *out = st == KV_OK ? record.key : (struct kv_slice){0};
+    return st;
+}
+
+static enum kv_status get_flooded(struct kv_write_set *set, struct kv_slice key,
+                                  struct kv_entry *out)
+{
+    struct kv_flood_keys keys = {verified_key, set, set->end_bytes};
+    const struct kv_memtable *table;
+    enum kv_status st = kv_flood_table(&set->memtable, &keys, &table);
+
+    if (st == KV_NOMEM)
+        return get_in_order(set, key, out);
+    if (st != KV_OK)
+        return st;
+    return follow(set, table, kv_flood_hash(table, key), key, NULL, out);
+}
+
 enum kv_status kv_write_set_get(struct kv_write_set *set, uint64_t hash, struct kv_slice key,
                                 struct kv_entry *out)
 {
-    unsigned other_keys = 0;
-    uint32_t at;
+    bool is_flooded = kv_memtable_is_flooded(&set->memtable);
+    enum kv_status st = KV_DONE;
 
     if (kv_write_set_count(set) == 0)
         return KV_DONE;
     if (kv_memtable_reserve(&set->memtable) != KV_OK)
         return KV_NOMEM;
     kv_memtable_link(&set->memtable);
-    for (at = kv_memtable_find(&set->memtable, hash); at != 0;
-         at = set->memtable.items[at - 1].older) {
-        enum kv_status st;
-
-        if (set->memtable.items[at - 1].hash != hash)
-            continue;
-        st = entry_at(set, at - 1, out);
-        if (st != KV_OK || kv_slice_equal(out->key, key))
-            return st;
-        if (++other_keys == KV_MEMTABLE_OTHER_KEYS_MAX)
-            return get_in_order(set, key, out);
-    }
-    return KV_DONE;
+    if (!is_flooded)
+        st = follow(set, &set->memtable, hash, key, &is_flooded, out);
+    return is_flooded ? get_flooded(set, key, out) : st;
 }
 
 void kv_write_set_truncate(struct kv_write_set *set, uint32_t count)

@@ -5,8 +5,8 @@
  * Two adversaries. One knows the code, but not the store's seed: he chooses keys by their structure, or
  * such as collide under a seed that he guesses. The other has made the store, and knows its seed: he
  * can have any hashes he likes, for whole tables of keys. Against him, slots in memory depend on a
- * secret of the process, indexes are built by walks that are short on average, and a lookup that goes on
- * for too long goes by key order instead.
+ * secret of the process, a log gets a second table by another hash (test_flood.c), indexes are built by walks
+ * that are short on average, and a lookup in one that goes on for too long goes by key order instead.
  */
 #include <stdio.h>
 
@@ -320,6 +320,28 @@ START_TEST(test_flooding_one_hash)
 }
 END_TEST
 
+/* Goal: the same in a log that was sealed and has no index yet, beside the next one. */
+START_TEST(test_flooding_unindexed_log)
+{
+    struct kv_snapshot *before;
+
+    start_hostile();
+    fill_hostile(0, HOSTILE_KEYS / 2);
+    before = world_snapshot(&world);
+    fill_hostile(HOSTILE_KEYS / 2, HOSTILE_KEYS);
+    engine_only_seal(&world);
+    expect_hostile(before, HOSTILE_KEYS / 2);
+    expect_newest(HOSTILE_KEYS);
+    fill_hostile(HOSTILE_KEYS, HOSTILE_KEYS + 500);
+    fill_hostile(0, 20);
+    expect_hostile(before, HOSTILE_KEYS / 2);
+    expect_newest(HOSTILE_KEYS + 500);
+    kv_snapshot_free(before);
+    world_check(&world);
+    world_end(&world);
+}
+END_TEST
+
 /* Goal: a transaction finds its own rows of one hash, while it writes and takes back. */
 START_TEST(test_flooding_own_rows_of_one_hash)
 {
@@ -397,6 +419,7 @@ static Suite *flooding_suite(void)
     tcase_add_loop_test(keys, test_flooding_table_by_hashes, 0, 6);
     tcase_add_loop_test(keys, test_flooding_index_by_structure, COUNTER, FAMILIES);
     tcase_add_test(hostile, test_flooding_one_hash);
+    tcase_add_test(hostile, test_flooding_unindexed_log);
     tcase_add_test(hostile, test_flooding_own_rows_of_one_hash);
     tcase_add_test(hostile, test_flooding_index_of_one_hash);
     suite_add_tcase(suite, keys);

@@ -1,7 +1,7 @@
 /*
  * Keys chosen against hash tables, beside random ones: what inserting and finding
  * them costs. By structure, by someone who does not know the store's seed; and, by
- * someone who made the store and does, keys of one and the same hash. BENCH_ROWS
+ * someone who made the store and does, keys of one and the same hash, or of few each. BENCH_ROWS
  * is how many (1,000,000).
  */
 #include <stdio.h>
@@ -81,6 +81,15 @@ static void hostile_key(const struct kv_store *store, uint64_t i, uint8_t out[KE
 
     put_number(out, 8, bench_scatter(i));
     memcpy(out, &zero, sizeof(zero));
+}
+
+/* The same, but with a second half of few kinds, and so a few keys of each hash, far from each other. */
+static void grouped_key(const struct kv_store *store, uint64_t i, uint8_t out[KEY_BYTES])
+{
+    uint64_t group = bench_scatter(i % 65536);
+
+    hostile_key(store, i, out);
+    memcpy(out + 16, &group, sizeof(group));
 }
 
 /* ---- Measuring */
@@ -174,9 +183,13 @@ static void measure(const struct bench_options *options, const struct family *fa
 int main(void)
 {
     static const struct family families[] = {
-        {"random", random_key},        {"counters", counter_key},
-        {"strides", stride_key},       {"few bits", bits_key},
-        {"seed guessed", guessed_key}, {"seed known, one hash", hostile_key},
+        {"random", random_key},
+        {"counters", counter_key},
+        {"strides", stride_key},
+        {"few bits", bits_key},
+        {"seed guessed", guessed_key},
+        {"seed known, one hash", hostile_key},
+        {"seed known, groups", grouped_key},
     };
     struct bench_options options = bench_options(1000000);
     struct bench_json *json = bench_json_open(&options, "bench_flooding");

@@ -14,7 +14,8 @@ export BUILD LANES JOBS="${JOBS:-2}"
 scenes=$(sed -n 's/.*{\.name = "\([a-z-]*\)".*/schedules:\1/p' tests/schedules/scenes.c)
 # The fast ones first.
 LANES="${LANES:-test_record test_lineup test_survey test_manifest test_manifest_file test_manifest_merge
-    test_index test_segment test_low test_log test_log_scan test_cleanup test_create test_failover test_recover test_seal
+    test_index test_segment test_low test_log test_flood test_log_scan test_cleanup test_create test_failover
+    test_recover test_seal
     test_open_merge test_lock test_io_posix test_kv_open test_kv_recover test_unindexed test_quarantine
     test_repair_large test_backup test_compact test_kv test_rewrite test_repair test_backup_ends test_overflow
     test_process_deaths power test_store_sweep test_store_model test_processes test_damage $scenes}"
