@@ -11,7 +11,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 export BUILD LANES JOBS="${JOBS:-2}"
-scenes=$(sed -n 's/.*{\.name = "\([a-z-]*\)".*/schedules:\1/p' tests/schedules/scenes.c)
+scenes=$(sed -n 's/^ *{\.name = "\([a-z-]*\)".*/schedules:\1/p' tests/schedules/scenes.c)
 # The fast ones first.
 LANES="${LANES:-test_record test_lineup test_survey test_manifest test_manifest_file test_manifest_merge
     test_index test_segment test_low test_log test_flood test_log_scan test_cleanup test_create test_failover
@@ -24,7 +24,7 @@ LANES="${LANES:-test_record test_lineup test_survey test_manifest test_manifest_
 lane() {
     local status
     case $1 in
-    power) timeout 300 "$BUILD/power" --states 5000 --jobs 1 ;;
+    power) timeout 300 "$BUILD/power" --states 20000 --jobs 1 ;;
     schedules:*) timeout 300 "$BUILD/schedules" --scene "${1#*:}" --seed 1 --jobs 1 ;;
     *) timeout 300 "$BUILD/$1" ;;
     esac >/dev/null 2>&1 </dev/null
