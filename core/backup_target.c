@@ -150,20 +150,53 @@ enum kv_status kv_backup_target_claim(struct kv_backup_target *target,
 
 /*
  * Remove what the manifest does not name: segments before what says that they are nobody's. Without
- * a manifest all of them are numbered above its log: they are gone for good before that goes.
+ * a manifest they are gone for good before that goes, also one that could not be copied and went by itself.
  */
 static enum kv_status tidy(struct kv_engine *engine)
 {
     enum kv_status st = kv_cleanup(engine, false);
 
+    if (st == KV_OK && engine->manifest.generation == 0)
+        st = KV_UNLESS_MUTANT(undone_copy_may_return, kv_io_dir_sync(engine->place.dir));
     return st == KV_OK ? kv_cleanup(engine, true) : st;
+}
+
+/* Does the earlier backup's manifest survive a crash? Whoever put it in place has said so. */
+static bool is_confirmed(const struct kv_engine *engine)
+{
+    return kv_page_load(&engine->page->generation) == engine->manifest.generation ||
+           KV_MUTANT(unconfirmed_backup_trusted);
+}
+
+/*
+ * An attempt that failed at its very end leaves a manifest of which nobody knows whether a crash takes it
+ * back: then the one before it counts again, and needs its files. A second sync of the directory
+ * says nothing after one that failed, so it is put in place anew.
+ */
+static enum kv_status confirm(struct kv_engine *engine)
+{
+    struct kv_place *place = &engine->place;
+    bool renamed;
+    enum kv_status st;
+
+    if (engine->manifest.generation == 0 || is_confirmed(engine))
+        return KV_OK;
+    engine->manifest.generation++;
+    kv_page_store(&engine->page->generation, 0);
+    st = kv_manifest_replace(place->io, place->dir, place->file_mode, &engine->manifest, &renamed);
+    if (st == KV_OK)
+        kv_page_store(&engine->page->generation, engine->manifest.generation);
+    return st;
 }
 
 enum kv_status kv_backup_target_begin(struct kv_backup_target *target,
                                       const struct kv_manifest *next)
 {
     struct kv_place *place = &target->store->engine.place;
-    enum kv_status st = tidy(&target->store->engine);
+    enum kv_status st = confirm(&target->store->engine);
+
+    if (st == KV_OK)
+        st = tidy(&target->store->engine);
 
     if (st != KV_OK || !kv_backup_target_is_new(target))
         return st;
@@ -187,6 +220,9 @@ enum kv_status kv_backup_target_finish(struct kv_backup_target *target, struct k
     kv_page_store(&engine->page->generation, 0);
     st = kv_manifest_replace(place->io, place->dir, place->file_mode, next, &renamed);
     target->settled = renamed; /* a crash may bring either back, so both sets of files stay */
+    if (st != KV_OK &&
+        !renamed) /* the earlier one is still what kv_backup_target_begin confirmed */
+        kv_page_store(&engine->page->generation, engine->manifest.generation);
     if (st != KV_OK)
         return st;
     kv_page_store(&engine->page->generation, next->generation);
@@ -204,6 +240,8 @@ static void undo(struct kv_backup_target *target)
 {
     struct kv_engine *engine = &target->store->engine;
 
+    if (engine->manifest.generation != 0 && !is_confirmed(engine))
+        return; /* the next backup sees to that, or opening does */
     if (tidy(engine) == KV_OK && target->made &&
         kv_io_unlink(engine->place.dir, KV_NAME_LOCK) == KV_OK)
         remove_made(target, engine->place.io, engine->path);

@@ -203,6 +203,70 @@ START_TEST(test_backup_ends_at_every_call)
 }
 END_TEST
 
+/* No links, and then the disk is full. */
+static enum kv_status fill_disk(void *context, enum kv_memfs_call call, unsigned *flags)
+{
+    bool *copies = context;
+
+    (void)flags;
+    *copies |= call == KV_MEMFS_LINK;
+    if (call == KV_MEMFS_LINK)
+        return kv_fail(KV_INVALID, "injected");
+    return *copies && call == KV_MEMFS_WRITE ? kv_fail(KV_FULL, "injected") : KV_OK;
+}
+
+/* Goal: as above, of a copy that could not be finished, and was removed at once. */
+START_TEST(test_backup_is_undone_behind_a_copy)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        bool copies = false;
+
+        begin_again(0);
+        ck_kv(kv_io_dir_create(world.io, BACKUP_PATH, 0700));
+        kv_memfs_settle(world.fs);
+        kv_memfs_set_judge(world.fs, fill_disk, &copies);
+        ck_kv_is(try_backup(NULL), KV_FULL);
+        ck_assert(copies);
+        kv_memfs_heal(world.fs);
+        world_crash(&world, KV_MEMFS_RANDOM, seed);
+        world_open(&world);
+        expect_next(0);
+    }
+}
+END_TEST
+
+/*
+ * Goal: if nobody knows whether a backup replaces the one before, the files of both stay, whatever attempts
+ * follow, until one has succeeded.
+ * Method: each sync of a directory fails in turn; the next attempt ends early; the power leaves nothing
+ * but what was removed.
+ */
+START_TEST(test_backup_that_may_be_taken_back)
+{
+    bool failed = true;
+
+    for (uint64_t nth = 1; failed; nth++) {
+        struct kv_txn *txn;
+
+        begin_again(WITH_EARLIER);
+        kv_memfs_settle(world.fs);
+        kv_memfs_fail(world.fs, KV_MEMFS_DIR_SYNC, nth, KV_IOERR, KV_MEMFS_ONCE);
+        (void)!try_backup(NULL);
+        failed = kv_memfs_fault_count(world.fs) > 0;
+        kv_memfs_heal(world.fs);
+        txn = world_begin(&world);
+        ck_kv_is(try_backup(NULL), KV_BUSY);
+        kv_txn_abort(txn);
+        if (_i) /* or it succeeds, with its files, and is taken back by nothing */
+            ck_kv(try_backup(NULL));
+        world_crash(&world, KV_MEMFS_REMOVE, 0);
+        world_open(&world);
+        expect_either(WITH_EARLIER);
+        expect_next(WITH_EARLIER);
+    }
+}
+END_TEST
+
 /* ---- The first write to a backup */
 
 /* Write to the backup in `copy`, or try to. */
@@ -266,6 +330,8 @@ static Suite *backup_ends_suite(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_loop_test(tests, test_backup_fails_at_every_call, 0, CASES);
     tcase_add_loop_test(tests, test_backup_is_undone_in_order, 0, CASES / 2);
+    tcase_add_test(tests, test_backup_is_undone_behind_a_copy);
+    tcase_add_loop_test(tests, test_backup_that_may_be_taken_back, 0, 2);
     tcase_add_loop_test(tests, test_backup_ends_at_every_call, 0, ENDINGS * CASES);
     tcase_add_loop_test(tests, test_backup_first_write_ends_at_every_call, 0, 4);
     suite_add_tcase(suite, tests);
