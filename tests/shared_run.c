@@ -40,6 +40,12 @@ static bool fault_since(const struct run *run, uint64_t count)
     return kv_memfs_fault_count(run->host.fs) > count;
 }
 
+/* Faults since there were so many of them, or a disk that is full at times. */
+static bool may_fail(const struct run *run, uint64_t count)
+{
+    return fault_since(run, count) || run->is_full;
+}
+
 /* Did a call fail, or its process die? A call may fail only if a fault was injected into it. */
 bool run_failed(struct run *run, struct process *process, enum kv_status st)
 {
@@ -48,7 +54,8 @@ bool run_failed(struct run *run, struct process *process, enum kv_status st)
     if (st == KV_OK)
         return false;
     run_trace(run, process, "failed: %s: %s", kv_status_name(st), kv_message());
-    ck_assert_msg(fault_since(run, run->faults_seen), "%s: %s", kv_status_name(st), kv_message());
+    ck_assert_msg(may_fail(run, run->faults_seen) && (st != KV_CORRUPT || run->loses), "%s: %s",
+                  kv_status_name(st), kv_message());
     return true;
 }
 
@@ -57,7 +64,7 @@ bool run_failed_to_sync(struct run *run, struct process *process, enum kv_status
 {
     bool gone = run->disturbed && run->flooded && process->txn;
 
-    if (st == KV_IOERR && (gone || fault_since(run, run->faults_at_begin)))
+    if (st == KV_IOERR && (gone || may_fail(run, run->faults_at_begin)))
         return true;
     return run_failed(run, process, st);
 }
@@ -258,7 +265,7 @@ void run_abort_txn(struct run *run, struct process *process)
 
     run_trace(run, process, "abort%s", pending ? " what was prepared" : "");
     kv_txn_abort(process->txn);
-    if (pending && (run_is_dead(run, process) || fault_since(run, run->faults_seen)))
+    if (pending && (run_is_dead(run, process) || may_fail(run, run->faults_seen)))
         run_note_maybe(run, process, &working);
     run_end_txn(run, process);
 }
@@ -300,7 +307,7 @@ static void rollback(struct run *run, struct process *process)
     kv_txn_rollback_to(process->txn, run->savepoint);
     run->prepared &= !pending;
     run->working = run->saved;
-    if (pending && (run_is_dead(run, process) || fault_since(run, run->faults_seen)))
+    if (pending && (run_is_dead(run, process) || may_fail(run, run->faults_seen)))
         run_note_maybe(run, process, &before);
 }
 
@@ -351,7 +358,7 @@ static void get(struct run *run, struct process *process)
     struct kv_entry entry;
     enum kv_status st = kv_txn_get(process->txn, model_key(key), &entry);
 
-    if (st == KV_IOERR && (run->disturbed || fault_since(run, run->faults_at_begin)))
+    if (st == KV_IOERR && (run->disturbed || may_fail(run, run->faults_at_begin)))
         return; /* the transaction has failed before */
     ck_kv_is(st, run->working.rows[key] ? KV_OK : KV_DONE);
     if (st == KV_OK)

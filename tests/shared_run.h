@@ -46,6 +46,8 @@ struct run {
     struct kv_savepoint savepoint;
     struct model_state saved;
 
+    bool is_full; /* the disk is, at times */
+    bool loses;   /* what a failed sync did not write is gone from the cache, too */
     bool faulty;
     uint64_t faults_seen, faults_at_begin;
     bool has_backup;

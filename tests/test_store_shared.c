@@ -130,8 +130,11 @@ static const char *backup_path(const struct run *run)
     return path;
 }
 
-/* What is in the backup must be what the store contained when it, or an attempt since, was made. */
-static void check_backup(struct run *run)
+/*
+ * What is in the backup must be what the store contained when it was made: `fresh`, and it may have a little
+ * more; or when an attempt since then was made, which a crash may still take back.
+ */
+static void check_backup(struct run *run, bool fresh)
 {
     struct world copy = run->host;
     struct kv_snapshot *snapshot;
@@ -148,12 +151,14 @@ static void check_backup(struct run *run)
     snapshot = world_snapshot(&copy);
     seq = kv_snapshot_seq(snapshot);
     ck_assert_uint_ge(seq, run->backup_seq);
-    if (seq > run->backup_seq) {
+    if (seq > run->backup_seq)
         ck_assert_uint_le(seq, run->model.last_seq);
+    if (fresh) {
         run->backup_seq = seq;
         run->backup_state = run->model.states[seq];
     }
-    model_expect(&run->backup_state, snapshot, NULL);
+    model_expect(seq > run->backup_seq ? &run->model.states[seq] : &run->backup_state, snapshot,
+                 NULL);
     kv_snapshot_free(snapshot);
     world_close(&copy);
 }
@@ -167,6 +172,7 @@ static void leave_backup(struct run *run)
 static void backup(struct run *run, struct process *process)
 {
     uint64_t seq = run->model.last_seq;
+    bool fresh = false;
     enum kv_status st;
 
     run_trace(run, process, "kv_backup");
@@ -181,15 +187,18 @@ static void backup(struct run *run, struct process *process)
         /* For the second: two syncs of the directory that failed, and then the power. */
         leave_backup(run);
     } else if (!run_was_busy(run, st) && st != KV_INTERRUPTED &&
+               !(st == KV_BUSY && strstr(kv_message(), "larger than a log")) &&
                !run_failed_to_sync(run, process, st)) {
         run->has_backup = true;
         run->backup_is_ahead = false;
         run->backup_seq = seq;
-        run->backup_state = run->model.states[seq];
+        fresh = true;
+    } else {
+        run->backup_is_ahead |= run_is_reader(run, process);
     }
     if (!run_is_dead(run, process))
         run_look(run, process);
-    check_backup(run);
+    check_backup(run, fresh);
 }
 
 /* Somebody uses the backup as a store: then it is no place for backups any more. */
@@ -201,10 +210,11 @@ static void use_backup(struct run *run)
         return;
     run_trace(run, NULL, "the backup is written to");
     kv_memfs_heal(run->host.fs);
+    kv_memfs_set_space(run->host.fs, UINT64_MAX);
     copy.is_guest = true;
     ck_kv(kv_store_open(backup_path(run), &copy.options, &copy.store));
     world_put(&copy, "one", "more");
-    ck_assert_uint_eq(kv_store_seq(copy.store), run->backup_seq + 1);
+    ck_assert_uint_gt(kv_store_seq(copy.store), run->backup_seq);
     ck_kv(kv_store_check(copy.store, NULL, run_fail_on_problem, "the backup"));
     world_close(&copy);
     leave_backup(run);
@@ -312,6 +322,7 @@ static void check_contents(struct run *run, bool cut)
     uint64_t seq;
 
     kv_memfs_heal(run->host.fs);
+    kv_memfs_set_space(run->host.fs, UINT64_MAX);
     if (percent(run, 30))
         check_repaired(run, cut ? run->durable_seq : run->model.last_seq);
     if (percent(run, 20))
@@ -331,11 +342,12 @@ static void check_contents(struct run *run, bool cut)
     model_expect(model_last(&run->model), snapshot, NULL);
     kv_snapshot_free(snapshot);
     world_check(&first->world);
-    check_backup(run);
+    check_backup(run, false);
     figures->recoveries++;
 }
 
-static void die(struct run *run)
+/* `lossy`: what was not durable may be gone in any case. */
+static void die(struct run *run, bool lossy)
 {
     bool cut = percent(run, 60);
 
@@ -349,7 +361,40 @@ static void die(struct run *run)
         if (run->processes[i].world.store)
             bury(run, &run->processes[i]);
     }
-    check_contents(run, cut);
+    check_contents(run, cut || lossy);
+}
+
+/*
+ * After a fault what was not durable may be gone, for everybody. If somebody can write, it is all there;
+ * else nobody can go on.
+ */
+static void look_for_losses(struct run *run)
+{
+    struct kv_txn *txn = NULL;
+    enum kv_status st = KV_IOERR;
+
+    kv_memfs_heal(run->host.fs);
+    if (run->writer) {
+        if (run_is_pending(run, run->writer))
+            run_note_maybe(run, run->writer, &run->working);
+        run_abort_txn(run, run->writer);
+    }
+    run->faults_seen = kv_memfs_fault_count(run->host.fs);
+    for (unsigned i = 0; i < WRITERS && st != KV_OK; i++) {
+        struct process *process = &run->processes[i];
+
+        if (!process->world.store)
+            continue;
+        st = kv_txn_begin(process->world.store, NULL, &txn);
+        run_trace(run, process, "after a loss: %s", kv_status_name(st));
+        if (st == KV_OK)
+            run_look(run, process);
+    }
+    kv_txn_abort(txn);
+    if (st == KV_OK)
+        run->maybe = false;
+    else
+        die(run, true);
 }
 
 /* ---- A run */
@@ -466,7 +511,7 @@ static bool meanwhile(void *context)
     struct process *process = choose_process(run);
     uint64_t faults_seen = run->faults_seen;
 
-    if (run->nested || !run->caller || process == run->caller || percent(run, 50))
+    if (run->nested || run->loses || !run->caller || process == run->caller || percent(run, 50))
         return false;
     run->nested = true;
     step_process(run, process);
@@ -475,31 +520,41 @@ static bool meanwhile(void *context)
     return percent(run, 2);
 }
 
-static void step(struct run *run)
+static void step_world(struct run *run)
 {
-    uint64_t kills;
-
     if (run->faulty && percent(run, 3))
         run_arm_fault(run);
-    if (run->faulty && percent(run, 2))
-        cause_doubt(run, choose_process(run));
+    if (run->is_full && percent(run, 3))
+        kv_memfs_set_space(run->host.fs,
+                           percent(run, 50) ? UINT64_MAX : 1000000 + below(run, 4000000));
     if (percent(run, 3))
         kv_memfs_advance(run->host.fs, below(run, 1500));
     if (below(run, 300) == 0)
         use_backup(run);
-    kills = figures->kills;
-    if (below(run, 300) == 0)
-        die(run);
+}
+
+static void step(struct run *run)
+{
+    uint64_t kills = figures->kills, faults = kv_memfs_fault_count(run->host.fs);
+
+    step_world(run);
+    if (run->faulty && percent(run, 2))
+        cause_doubt(run, choose_process(run));
+    else if (below(run, 300) == 0)
+        die(run, run->loses);
     else
         step_process(run, choose_process(run));
     /* The power fails before anybody could do something about a death. */
     if (figures->kills > kills && percent(run, 15))
-        die(run);
+        die(run, run->loses);
+    if (run->loses && kv_memfs_fault_count(run->host.fs) > faults)
+        look_for_losses(run);
 }
 
 static void close_all(struct run *run)
 {
     kv_memfs_heal(run->host.fs);
+    kv_memfs_set_space(run->host.fs, UINT64_MAX);
     for (unsigned i = 0; i < PROCESSES; i++) {
         if (run->processes[i].world.store)
             close_process(run, &run->processes[i]);
@@ -534,12 +589,15 @@ static void execute(uint64_t seed, bool faulty)
     run->figures = figures;
     run->faulty = faulty;
     run->floods = percent(run, 30);
+    run->is_full = faulty && percent(run, 30);
+    run->loses = faulty && percent(run, 30);
     world_init(&run->host);
     for (unsigned i = 0; i < PROCESSES; i++)
         world_join(&run->processes[i].world, &run->host);
     model_init(&run->model);
     kv_memfs_set_write_back(run->host.fs, below(run, 3) * 40);
     kv_memfs_set_sync_names(run->host.fs, percent(run, 50));
+    kv_memfs_set_sync_loss(run->host.fs, run->loses);
     open_process(run, &run->processes[0]);
     for (int i = 0; i < STEPS; i++)
         step(run);
