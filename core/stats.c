@@ -215,7 +215,8 @@ static void add_counters(struct kv_engine *engine, const struct view *view, stru
 
 /*
  * The last seq that is known to be on disk: the snapshot's, or what the last sync or the manifest covers of its
- * log. Whoever has failed over and died before saying so leaves the page with an LSN of the log before.
+ * log. Whoever has failed over and died before saying so leaves the page with an LSN of the log before. But
+ * a manifest that nobody has announced may be taken back by a crash.
  */
 static uint64_t durable_seq(struct kv_store *store, const struct kv_snapshot *snapshot,
                             uint64_t last_seq)
@@ -223,7 +224,8 @@ static uint64_t durable_seq(struct kv_store *store, const struct kv_snapshot *sn
     const struct kv_version *version = snapshot->pin.version;
     uint64_t durable_lsn = kv_page_load(&store->engine.page->durable_lsn);
 
-    if (durable_lsn < version->start_lsn)
+    if (durable_lsn < version->start_lsn &&
+        version->generation <= kv_page_load(&store->engine.page->generation))
         durable_lsn = version->start_lsn;
     return durable_lsn >= snapshot->lsn ? last_seq : kv_version_seq(version, durable_lsn);
 }
