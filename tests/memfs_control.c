@@ -247,12 +247,15 @@ static uint64_t choose_size(struct kv_memfs *fs, const struct memfs_node *file,
 /*
  * Garbage in the place of what was being written. A disk leaves the rest of a
  * sector as it is (powersafe overwrite): appending never costs what is durable before it.
+ * After a failed sync the range of what is dirty says too much: what is lost keeps it open.
  */
 static void spoil_sector(struct kv_memfs *fs, struct memfs_node *file, uint64_t at)
 {
     for (uint64_t i = at; i < at + SECTOR; i++) {
         uint8_t garbage = (uint8_t)kv_memfs_next_random(&fs->random);
 
+        if (file->lost && file->durable[i] == file->cached[i])
+            continue;
         if (file->mapped_writable || (i >= file->dirty_from && i < file->dirty_to))
             file->durable[i] = garbage;
     }

@@ -323,6 +323,30 @@ static bool turn(struct odometer *odometer)
     return false;
 }
 
+static unsigned choose_garbage(void *context, enum kv_memfs_choice choice, unsigned count)
+{
+    return (void)context, (void)count, choice == KV_MEMFS_CHOOSE_SECTOR ? 2 : 1;
+}
+
+/* Goal: garbage is only where something was written since the last good sync, also after one that failed. */
+START_TEST(test_memfs_garbage_after_a_failed_sync)
+{
+    struct kv_file *file = file_open("a");
+
+    put(file, 0, "lost");
+    kv_memfs_fail(fs, KV_MEMFS_SYNC, 1, KV_IOERR, KV_MEMFS_ONCE);
+    ck_kv_is(kv_io_sync(file), KV_IOERR);
+    kv_io_file_close(file);
+    make_durable("a", "good");
+    file = file_open("a");
+    put(file, 4, "\n\n\n");
+    kv_memfs_crash_with(fs, choose_garbage, NULL);
+    kv_io_file_close(file);
+    ck_assert(kv_memfs_truncate(fs, "/a", 4));
+    expect_file(fs, "/a", "good");
+}
+END_TEST
+
 /*
  * Goal: crash_with offers each state of a small set exactly once.
  * Method: two unsynced names; the file that survives has one sector and a size.
@@ -746,6 +770,7 @@ static Suite *memfs_suite(void)
     tcase_add_test(tests, test_memfs_settle_makes_all_durable);
     tcase_add_test(tests, test_memfs_crash_at_random_shows_every_outcome);
     tcase_add_test(tests, test_memfs_crash_at_random_repeats_with_its_seed);
+    tcase_add_test(tests, test_memfs_garbage_after_a_failed_sync);
     tcase_add_test(tests, test_memfs_crash_with_exhausts_the_choices);
     tcase_add_test(tests, test_memfs_write_back_lets_old_bytes_land);
     tcase_add_test(tests, test_memfs_kill_keeps_bytes_and_frees_locks);
