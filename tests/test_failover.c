@@ -612,6 +612,33 @@ START_TEST(test_failover_that_others_announce)
 }
 END_TEST
 
+/* Goal: P4. As above, but before that: who has opened it since says nothing that a crash may take back. */
+START_TEST(test_failover_that_nobody_has_announced)
+{
+    struct world other;
+    struct kv_txn *txn;
+    uint64_t durable_seq;
+
+    world_end(&world);
+    world_init(&world);
+    world_join(&other, &world);
+    world_open(&world);
+    commit_number(1, SMALL, KV_SYNC_FULL);
+    commit_number(2, SMALL, KV_SYNC_OFF);
+    kv_page_set(&engine_of(&world)->page->refuse_writes);
+    kv_memfs_fail(world.fs, KV_MEMFS_DIR_SYNC, 2, KV_IOERR, KV_MEMFS_ONCE);
+    ck_kv_is(kv_txn_begin(world.store, NULL, &txn), KV_IOERR);
+    world_open(&other);
+    ck_assert_uint_eq(kv_store_seq(other.store), 2);
+    durable_seq = world_stats(&other).durable_seq;
+    world_crash(&other, KV_MEMFS_DROP, 0);
+    (void)!kv_store_close(world.store);
+    world.store = NULL;
+    world_open(&world);
+    ck_assert_uint_ge(kv_store_seq(world.store), durable_seq);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("failover");
@@ -635,6 +662,7 @@ int main(void)
     tcase_add_loop_test(tests, test_failover_under_a_transaction_whose_seal_fails, 0, 2);
     tcase_add_test(tests, test_failover_of_a_commit_that_was_synced);
     tcase_add_test(tests, test_failover_that_others_announce);
+    tcase_add_test(tests, test_failover_that_nobody_has_announced);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
 }
