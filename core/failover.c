@@ -136,7 +136,7 @@ static enum kv_status failover_group(struct kv_engine *engine, const struct kv_l
         return kv_manifest_set_group(next, NULL);
     if (durable->group != 0)
         return kv_group_settle(&engine->place, from, next);
-    next->groups[0].commit_lsn = kv_log_lsn(to, KV_HEADER_BYTES + KV_COMMIT_BYTES);
+    kv_group_place(&next->groups[0], kv_log_lsn(to, KV_HEADER_BYTES));
     return KV_OK;
 }
 

@@ -20,6 +20,15 @@ uint64_t kv_group_digest(const struct kv_segment_info *segments, size_t count)
     return digest;
 }
 
+void kv_group_place(struct kv_pending_group *group, uint64_t begin_lsn)
+{
+    group->commit_lsn = begin_lsn + KV_COMMIT_BYTES;
+    for (size_t i = 0; i < group->segment_count; i++) {
+        group->segments[i].first_lsn = begin_lsn;
+        group->segments[i].last_lsn = group->commit_lsn;
+    }
+}
+
 /* The listed group that a log's first COMMIT names; NULL: none. */
 static const struct kv_pending_group *find_committed(const struct kv_manifest *manifest,
                                                      const struct kv_log_tail *tail)

@@ -29,6 +29,12 @@
 /* Over the identities of a group's segments: what COMMIT says of them. */
 uint64_t kv_group_digest(const struct kv_segment_info *segments, size_t count);
 
+/*
+ * Its COMMIT begins at this LSN, or does from now on. The segments are of the same place: they replace and
+ * are replaced as the witness in each of them says, when there is no manifest to go by (lineup.h).
+ */
+void kv_group_place(struct kv_pending_group *group, uint64_t begin_lsn);
+
 /* Does the COMMIT of the manifest's group stand in the log that ends like this? False without a group. */
 bool kv_group_is_committed(const struct kv_manifest *manifest, const struct kv_log_tail *tail);
 

@@ -192,11 +192,9 @@ enum kv_status kv_overflow_next(struct kv_overflow *overflow, struct kv_engine *
 static enum kv_status describe_group(const struct kv_overflow *overflow, const struct kv_log *log,
                                      const struct kv_commit *commit, struct kv_pending_group *out)
 {
-    uint64_t begin_lsn = kv_log_lsn(log, KV_HEADER_BYTES);
     enum kv_status st = KV_OK;
 
     *out = (struct kv_pending_group){.id = overflow->group,
-                                     .commit_lsn = begin_lsn + KV_COMMIT_BYTES,
                                      .segments = calloc(overflow->count, sizeof(*out->segments))};
     if (!out->segments)
         return kv_fail_nomem();
@@ -204,11 +202,10 @@ static enum kv_status describe_group(const struct kv_overflow *overflow, const s
         struct kv_segment_info *info = &out->segments[i];
 
         st = kv_segment_info_copy(info, kv_segment_info(overflow->parts[i].segment));
-        info->first_lsn = begin_lsn;
-        info->last_lsn = out->commit_lsn;
         info->min_time_ms = info->max_time_ms = commit->time_ms;
         out->segment_count = i + 1;
     }
+    kv_group_place(out, kv_log_lsn(log, KV_HEADER_BYTES));
     out->digest = kv_group_digest(out->segments, out->segment_count);
     return st;
 }

@@ -260,6 +260,38 @@ START_TEST(test_repair_large_of_what_was_deleted)
 }
 END_TEST
 
+/*
+ * Goal: a part of a group whose COMMIT a failover has copied does not count beside what a merge has made of the
+ * group, though the COMMIT, and with it each part, has been given other LSNs since.
+ * Method: overwrite all rows in the same transaction; put its first part back behind the merge.
+ */
+START_TEST(test_repair_large_of_a_group_that_failed_over)
+{
+    char name[KV_NAME_BYTES];
+    struct kv_buffer first;
+
+    kv_txn_abort(large);
+    large = world_begin(&world);
+    put_rows(large, MANY, 'x');
+    put_rows(large, MANY, 'b');
+    ck_kv(kv_txn_prepare(large));
+    kv_name_segment(name, engine_of(&world)->manifest.groups[0].segments[0].number);
+    kv_memfs_fail(world.fs, KV_MEMFS_DATASYNC, 1, KV_IOERR, KV_MEMFS_ONCE);
+    kv_txn_publish(large); /* its seal fails, which leaves doubt */
+    ck_assert_uint_eq(kv_memfs_fault_count(world.fs), 1);
+    kv_txn_abort(world_begin(&world)); /* resolves it, and seals */
+    ck_assert_uint_eq(engine_of(&world)->manifest.group_count, 0);
+    first = file_save(&world, name);
+    ck_kv(kv_compact(world.store, NULL, NULL));
+    world_close(&world);
+    file_restore(&world, name, &first);
+    kv_buffer_release(&first);
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    repair();
+    expect_rows(0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("repair_large");
@@ -274,6 +306,7 @@ int main(void)
     tcase_add_loop_test(tests, test_repair_large_counts_after_a_power_cut, 0, 2);
     tcase_add_loop_test(tests, test_repair_large_forgets_what_was_not_committed, 0, 2);
     tcase_add_loop_test(tests, test_repair_large_of_what_was_deleted, 0, 3);
+    tcase_add_test(tests, test_repair_large_of_a_group_that_failed_over);
     suite_add_tcase(suite, tests);
     return kv_run_suite(suite);
 }
