@@ -90,7 +90,7 @@ void kv_memfs_kill_process(struct kv_memfs *fs, struct kv_io *io);
 void kv_memfs_kill_process_at(struct kv_memfs *fs, struct kv_io *io, uint64_t nth, bool behind);
 
 /* Has it come to that? */
-bool kv_memfs_process_is_dead(struct kv_memfs *fs, struct kv_io *io);
+bool kv_memfs_process_is_dead(struct kv_io *io);
 
 enum kv_memfs_crash_mode {
     KV_MEMFS_DROP,   /* nothing that was not synced survives */

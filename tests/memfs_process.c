@@ -113,8 +113,9 @@ void kv_memfs_kill_process_at(struct kv_memfs *fs, struct kv_io *io, uint64_t nt
     pthread_mutex_unlock(&fs->mutex);
 }
 
-bool kv_memfs_process_is_dead(struct kv_memfs *fs, struct kv_io *io)
+bool kv_memfs_process_is_dead(struct kv_io *io)
 {
+    struct kv_memfs *fs = process_of(io)->fs;
     bool dead;
 
     pthread_mutex_lock(&fs->mutex);

@@ -30,9 +30,9 @@ run_trace(const struct run *run, const struct process *process, const char *form
 
 /* ---- Failures */
 
-bool run_is_dead(const struct run *run, const struct process *process)
+bool run_is_dead(const struct process *process)
 {
-    return kv_memfs_process_is_dead(run->host.fs, process->world.io);
+    return kv_memfs_process_is_dead(process->world.io);
 }
 
 static bool fault_since(const struct run *run, uint64_t count)
@@ -49,7 +49,7 @@ static bool may_fail(const struct run *run, uint64_t count)
 /* Did a call fail, or its process die? A call may fail only if a fault was injected into it. */
 bool run_failed(struct run *run, struct process *process, enum kv_status st)
 {
-    if (run_is_dead(run, process))
+    if (run_is_dead(process))
         return true;
     if (st == KV_OK)
         return false;
@@ -140,7 +140,7 @@ void run_look(struct run *run, struct process *process)
 {
     uint64_t seq = kv_store_seq(process->world.store);
 
-    if (!run_is_dead(run, process) && !fault_since(run, run->faults_seen))
+    if (!run_is_dead(process) && !fault_since(run, run->faults_seen))
         run_note_seen(run, seq);
 }
 
@@ -239,7 +239,7 @@ void run_begin(struct run *run, struct process *process)
     kv_memfs_heal(run->host.fs);
     run->faults_at_begin = run->faults_seen = kv_memfs_fault_count(run->host.fs);
     run_look(run, process);
-    if (run_is_dead(run, process))
+    if (run_is_dead(process))
         return;
     run->maybe = run->disturbed = run->flooded = run->prepared =
         false; /* doubt is resolved first */
@@ -267,7 +267,7 @@ void run_abort_txn(struct run *run, struct process *process)
 
     run_trace(run, process, "abort%s", pending ? " what was prepared" : "");
     kv_txn_abort(process->txn);
-    if (pending && (run_is_dead(run, process) || may_fail(run, run->faults_seen)))
+    if (pending && (run_is_dead(process) || may_fail(run, run->faults_seen)))
         run_note_maybe(run, process, &working);
     run_end_txn(run, process);
 }
@@ -286,7 +286,7 @@ void run_write_row(struct run *run, struct process *process, uint32_t number)
     run->prepared = false;
     if (!run_failed_to_sync(run, process, st))
         run->working.rows[key] = number;
-    else if (pending && (run_is_dead(run, process) || strstr(kv_message(), "unknown")))
+    else if (pending && (run_is_dead(process) || strstr(kv_message(), "unknown")))
         run_note_maybe(run, process, &before);
 }
 
@@ -309,7 +309,7 @@ static void rollback(struct run *run, struct process *process)
     kv_txn_rollback_to(process->txn, run->savepoint);
     run->prepared &= !pending;
     run->working = run->saved;
-    if (pending && (run_is_dead(run, process) || may_fail(run, run->faults_seen)))
+    if (pending && (run_is_dead(process) || may_fail(run, run->faults_seen)))
         run_note_maybe(run, process, &before);
 }
 
@@ -321,7 +321,7 @@ static void prepare(struct run *run, struct process *process)
     run->prepared = true;
     if (!run_failed_to_sync(run, process, st))
         return;
-    if (run_is_dead(run, process))
+    if (run_is_dead(process))
         return; /* see bury() */
     run->prepared = false;
     if (strstr(kv_message(), "unknown"))
@@ -339,7 +339,7 @@ void run_commit(struct run *run, struct process *process)
     run_trace(run, process, "committed %llu records: %s", (unsigned long long)count,
               kv_status_name(st));
     if (run_failed_to_sync(run, process, st)) {
-        if (count > 0 && (run_is_dead(run, process) || strstr(kv_message(), "unknown")))
+        if (count > 0 && (run_is_dead(process) || strstr(kv_message(), "unknown")))
             run_note_maybe(run, process, &run->working);
         run_end_txn(run, process);
         return;

@@ -78,7 +78,7 @@ void run_trace(const struct run *run, const struct process *process, const char 
 
 /* ---- Failures */
 
-bool run_is_dead(const struct run *run, const struct process *process);
+bool run_is_dead(const struct process *process);
 
 /* Did a call fail, or its process die? A call may fail only if a fault was injected into it. */
 bool run_failed(struct run *run, struct process *process, enum kv_status st);

@@ -488,7 +488,7 @@ static void live(bool *acknowledged)
         return;
     }
     st = kv_txn_commit(txn);
-    *acknowledged = st == KV_OK && !kv_memfs_process_is_dead(other.fs, other.io);
+    *acknowledged = st == KV_OK && !kv_memfs_process_is_dead(other.io);
 }
 
 /* All of it or nothing; or what was prepared first, of one that was dead before it said more. */
@@ -526,7 +526,7 @@ static bool die_at(uint64_t nth, bool behind, unsigned fate)
         world_open(&world); /* somebody else has the store open */
     kv_memfs_kill_process_at(other.fs, other.io, nth, behind);
     live(&acknowledged);
-    died = kv_memfs_process_is_dead(other.fs, other.io);
+    died = kv_memfs_process_is_dead(other.io);
     if (died && fate == 2)
         kv_memfs_crash(world.fs, nth % 3 ? KV_MEMFS_RANDOM : KV_MEMFS_DROP, nth);
     bury(&other);

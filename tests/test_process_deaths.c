@@ -78,7 +78,7 @@ static enum kv_status write_step(struct kv_store *store, const struct kv_setting
 
 static bool is_dead(void)
 {
-    return kv_memfs_process_is_dead(victim.fs, victim.io);
+    return kv_memfs_process_is_dead(victim.io);
 }
 
 struct script {

@@ -151,6 +151,8 @@ static void check_backup(struct run *run, bool fresh)
     snapshot = world_snapshot(&copy);
     seq = kv_snapshot_seq(snapshot);
     ck_assert_uint_ge(seq, run->backup_seq);
+    if (fresh && seq > run->model.last_seq)
+        run_note_seen(run, seq); /* a fault may have kept anybody else from finding out */
     if (seq > run->backup_seq)
         ck_assert_uint_le(seq, run->model.last_seq);
     if (fresh) {
@@ -196,7 +198,7 @@ static void backup(struct run *run, struct process *process)
     } else {
         run->backup_is_ahead |= run_is_reader(run, process);
     }
-    if (!run_is_dead(run, process))
+    if (!run_is_dead(process))
         run_look(run, process);
     check_backup(run, fresh);
 }
@@ -493,7 +495,7 @@ static void step_process(struct run *run, struct process *process)
     else if (percent(run, 40))
         open_process(run, process);
     kv_memfs_kill_process_at(fs, process->world.io, 0, false);
-    if (run_is_dead(run, process))
+    if (run_is_dead(process))
         replace(run, process);
 }
 

@@ -107,6 +107,30 @@ START_TEST(test_trace_of_directories)
 }
 END_TEST
 
+/* Goal: a process that is dead makes no sync that could fail; one that dies in a sync does. */
+START_TEST(test_trace_of_the_dead)
+{
+    struct kv_io *process = kv_memfs_process(fs), *other = trace_io_new(&trace, process);
+    struct kv_dir *other_dir;
+    struct kv_file *file;
+
+    ck_kv(kv_io_dir_open(other, STORE, &other_dir));
+    ck_kv(kv_io_file_open(other_dir, "LOCK", KV_OPEN_WRITE | KV_OPEN_CREATE, 0600, &file));
+    next(TRACE_CREATE_DIRECTORY);
+    expect_named(TRACE_CREATE, "LOCK", 0);
+    kv_memfs_kill_process_at(fs, process, 1, false);
+    ck_kv_is(kv_io_datasync(file), KV_IOERR);
+    expect_sync(TRACE_SYNC, true);
+    ck_kv_is(kv_io_datasync(file), KV_IOERR);
+    ck_kv_is(kv_io_sync(file), KV_IOERR);
+    ck_kv_is(kv_io_dir_sync(other_dir), KV_IOERR);
+    expect_end();
+    kv_io_file_close(file);
+    kv_io_dir_close(other_dir);
+    trace_io_free(other);
+}
+END_TEST
+
 /* Goal: an event belongs to a file, whatever its name is by then. */
 START_TEST(test_trace_of_names)
 {
@@ -290,6 +314,7 @@ int main(void)
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, test_trace_of_directories);
+    tcase_add_test(tests, test_trace_of_the_dead);
     tcase_add_test(tests, test_trace_of_names);
     tcase_add_test(tests, test_trace_of_sizes_and_syncs);
     tcase_add_test(tests, test_trace_leaves_out_what_did_not_happen);

@@ -255,13 +255,22 @@ static enum kv_status trace_dir_list(struct kv_dir *dir,
     return kv_io_dir_list(inner_dir(dir), each, context);
 }
 
+/* A process may die in a sync, which nobody hears of then; one that is dead makes none. */
+static bool may_sync(const struct kv_io *io)
+{
+    return !kv_memfs_process_is_dead(((const struct trace_io *)io)->inner);
+}
+
 static enum kv_status trace_dir_sync(struct kv_dir *dir)
 {
     bool is_store = ((struct trace_dir *)dir)->is_store;
-    struct trace_event *event =
-        record(trace_of(dir->io), is_store ? TRACE_SYNC_DIRECTORY : TRACE_SYNC_PARENT);
-    enum kv_status st = kv_io_dir_sync(inner_dir(dir));
+    struct trace_event *event;
+    enum kv_status st;
 
+    if (!may_sync(dir->io))
+        return kv_io_dir_sync(inner_dir(dir));
+    event = record(trace_of(dir->io), is_store ? TRACE_SYNC_DIRECTORY : TRACE_SYNC_PARENT);
+    st = kv_io_dir_sync(inner_dir(dir));
     event->failed = st != KV_OK;
     return st;
 }
@@ -420,12 +429,12 @@ static enum kv_status trace_write_back(struct kv_file *file, uint64_t offset, ui
     return kv_io_write_back(inner_file(file), offset, size);
 }
 
-static void record_sync(struct kv_file *base, enum kv_status st)
+static void record_sync(struct kv_file *base, bool made, enum kv_status st)
 {
     struct trace_file *file = (struct trace_file *)base;
     struct trace_event *event;
 
-    if (!file->is_named)
+    if (!file->is_named || !made)
         return;
     event = record(trace_of(base->io), TRACE_SYNC);
     event->file = file->file;
@@ -434,17 +443,19 @@ static void record_sync(struct kv_file *base, enum kv_status st)
 
 static enum kv_status trace_sync(struct kv_file *file)
 {
+    bool made = may_sync(file->io);
     enum kv_status st = kv_io_sync(inner_file(file));
 
-    record_sync(file, st);
+    record_sync(file, made, st);
     return st;
 }
 
 static enum kv_status trace_datasync(struct kv_file *file)
 {
+    bool made = may_sync(file->io);
     enum kv_status st = kv_io_datasync(inner_file(file));
 
-    record_sync(file, st);
+    record_sync(file, made, st);
     return st;
 }
 

@@ -1,5 +1,5 @@
 /*
- * An io.h that wraps another one and writes down what the disk is asked to do:
+ * An io.h that wraps a process of memfs and writes down what the disk is asked to do:
  * every write with its bytes, every change of a name or a size, every sync and
  * whether it failed, in order, with marks of the test's between them. From that
  * a test can tell what the disk may hold after each of them (power/disk.h).

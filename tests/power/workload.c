@@ -224,7 +224,7 @@ static void note_death(struct run *run)
 {
     enum kv_status st;
 
-    if (!kv_memfs_process_is_dead(run->fs, run->at->inner))
+    if (!kv_memfs_process_is_dead(run->at->inner))
         return;
     run->at->is_dead = true;
     st = kv_store_close(run->at->store);
@@ -259,7 +259,7 @@ static void close_store(struct run *run)
     if (ok && alone)
         run->now.durable = run->workload->history.last;
     note(run);
-    run->at->is_dead |= kv_memfs_process_is_dead(run->fs, run->at->inner);
+    run->at->is_dead |= kv_memfs_process_is_dead(run->at->inner);
 }
 
 static void kill_all(struct run *run)
