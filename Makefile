@@ -40,7 +40,7 @@ SQLITE_TEST_C := $(shell grep -l sqlite3 $(TEST_C) /dev/null)
 # For ThreadSanitizer: tests with threads of their own, and with a store's; one in world.h has none.
 # (Its run time does not know threads started in forked children, and takes minutes for large segments.)
 THREAD_TEST_C := $(filter-out tests/test_fork.c tests/test_backup_processes.c tests/test_ext_host.c, $(shell grep -l pthread_create $(TEST_C) /dev/null; \
-                   grep -L 'world\.h' $$(grep -l kv_store_open $(TEST_C) /dev/null) /dev/null | grep test_))
+                   grep -L 'world\.h\|shared_run\.h' $$(grep -l kv_store_open $(TEST_C) /dev/null) /dev/null | grep test_))
 
 CORE_O  := $(CORE_C:%.c=$(BUILD)/%.o)
 YIELD_O := $(SCHEDULE_C:%.c=$(BUILD)/yield/%.o) $(CORE_C:%.c=$(BUILD)/yield/%.o)
@@ -214,7 +214,7 @@ torture: ## the long versions of what has one (TORTURE=2 … for longer ones)
 	    $(BUILD)/schedules $(BUILD)/faults $(FAULT_TESTS)
 	@SCHEDULES=--full VISITS=1000000 KILLS=$$((3000 * $(TORTURE))) STATEMENTS=$$((5000000 * $(TORTURE))) SEED=$$(date +%s)000000 \
 	    STATES=$$((1000000 * $(TORTURE))) \
-	    KV_TEST_SCALE=$$((2 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
+	    KV_TEST_SCALE=$$((4 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
 	    PROGRAM_TIMEOUT=$$((3600 * $(TORTURE))) $(RUN) tests/run.sh tests/run_torture.sh \
 	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh tests/run_faults.sh $(FAULT_TESTS)
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$$((300 * $(TORTURE)))

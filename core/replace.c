@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
+#include "mutant.h"
 #include "segment_writer.h"
 
 enum { CHECK_EVERY_COUNT = 256, INTERVAL_SPARE_BYTES = 16 + 2 * KV_KEY_MAX_BYTES };
@@ -143,12 +144,26 @@ static enum kv_status try_keys(struct kv_replace *replace)
     return st == KV_DONE ? KV_OK : st;
 }
 
+/* What the salvage holds below the interval was replaced before: a manifest says so, the headers do not. */
+static void skip_hidden(struct work *work)
+{
+    const struct kv_salvage *salvage = work->replace->salvage;
+    struct kv_slice above = work->replace->loss->above;
+
+    while (above.size > 0 && work->position < salvage->count &&
+           kv_slice_compare(kv_salvage_record(salvage, salvage->offsets[work->position]).key,
+                            above) <= 0)
+        work->position++;
+}
+
 /* Merge the salvage with what is older; of equal keys the salvage's counts. */
 static enum kv_status write_all(struct work *work)
 {
     const struct kv_salvage *salvage = work->replace->salvage;
     enum kv_status st = next_older(work);
 
+    if (!KV_MUTANT(hidden_rows_replaced))
+        skip_hidden(work);
     while (st == KV_OK && (work->has_older || work->position < salvage->count)) {
         bool has_own = work->position < salvage->count;
         uint32_t offset = has_own ? salvage->offsets[work->position] : 0;

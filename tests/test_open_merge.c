@@ -111,6 +111,27 @@ START_TEST(test_open_merge_with_a_damaged_input)
 }
 END_TEST
 
+/*
+ * Goal: what takes a damaged input's place has nothing below `low`, which only a manifest tells.
+ * Method: damage a row above it; repair, lose the manifest, and repair again.
+ */
+START_TEST(test_open_merge_with_a_replaced_input)
+{
+    uint64_t number = run_of(&world, 0)->segments[0].number;
+
+    world_close(&world);
+    ck_assert(kv_memfs_flip_bit(world.fs, segment_path(number),
+                                KV_HEADER_BYTES + 6 + 2 * RECORD_BYTES, 1));
+    repair();
+    world_expect_all(&world, "b=1 z=1");
+    world_close(&world);
+    ck_assert(kv_memfs_delete(world.fs, world_path(KV_NAME_MANIFEST)));
+    repair();
+    world_expect_all(&world, "b=1 z=1");
+    world_check(&world);
+}
+END_TEST
+
 /* ---- A merge of the newer runs only */
 
 /* The two newest runs, and then whatever is open; `context` says whether it has begun. */
@@ -329,6 +350,7 @@ int main(void)
     tcase_add_test(tests, test_open_merge_is_backed_up);
     tcase_add_test(tests, test_open_merge_is_repaired_without_a_manifest);
     tcase_add_test(tests, test_open_merge_with_a_damaged_input);
+    tcase_add_test(tests, test_open_merge_with_a_replaced_input);
     tcase_add_test(tests, test_open_merge_keeps_tombstones);
     suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(empty, setup, teardown);

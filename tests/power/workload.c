@@ -338,6 +338,10 @@ static void abort_txn(struct run *run, struct kv_txn *txn, bool prepared)
 static void publish(struct run *run, struct kv_txn *txn, const struct content *content, bool full)
 {
     kv_txn_publish(txn);
+    if (kv_memfs_process_is_dead(run->at->inner)) {
+        note(run); /* it could tell nobody: whether others have seen it, they will say */
+        return;
+    }
     history_commit(&run->workload->history, content, run->now.proven);
     run->now.maybe = false;
     if (full)
