@@ -214,7 +214,7 @@ torture: ## the long versions of what has one (TORTURE=2 … for longer ones)
 	    $(BUILD)/schedules $(BUILD)/faults $(FAULT_TESTS)
 	@SCHEDULES=--full VISITS=1000000 KILLS=$$((3000 * $(TORTURE))) STATEMENTS=$$((5000000 * $(TORTURE))) SEED=$$(date +%s)000000 \
 	    STATES=$$((1000000 * $(TORTURE))) \
-	    KV_TEST_SCALE=$$((4 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
+	    KV_TEST_SCALE=$$((5 * $(TORTURE))) CK_DEFAULT_TIMEOUT=600 \
 	    PROGRAM_TIMEOUT=$$((3600 * $(TORTURE))) $(RUN) tests/run.sh tests/run_torture.sh \
 	    tests/run_differential.sh tests/run_power.sh tests/run_schedules.sh tests/run_faults.sh $(FAULT_TESTS)
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$$((300 * $(TORTURE)))
