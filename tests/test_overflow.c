@@ -12,6 +12,7 @@
 #include "names.h"
 #include "record.h"
 #include "runner.h"
+#include "txn.h"
 
 enum { ROW_BYTES = 3000, LARGE = 400 }; /* rows of a transaction of about 19 segments */
 
@@ -420,7 +421,8 @@ END_TEST
 
 /*
  * Goal: a scan that was opened between two parts, when the transaction collects nothing, fails once
- * what it shows is rolled back. Method: after COMMIT was answered with BUSY, and after a rollback.
+ * what it shows is rolled back. Method: after COMMIT was answered with BUSY, and after a rollback to the
+ * end of a part.
  */
 START_TEST(test_overflow_scans_between_parts_are_cut)
 {
@@ -437,7 +439,7 @@ START_TEST(test_overflow_scans_between_parts_are_cut)
     if (_i == 0)
         ck_kv(kv_txn_prepare(txn));
     else
-        kv_txn_rollback_to(txn, (struct kv_savepoint){LARGE - 1});
+        kv_txn_rollback_to(txn, (struct kv_savepoint){txn->overflow.record_count});
     ck_kv(kv_scan_open(snapshot, txn, &range, &scan));
     ck_kv(kv_scan_next(scan, &entry));
     put_rows(txn, LARGE, 2 * LARGE, 'b');
